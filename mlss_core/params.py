@@ -1,0 +1,250 @@
+"""Every tunable of the network and the tracker: frozen dataclasses, and the two profiles.
+
+A field's metadata is the single source for its documentation, its unit and its allowed range; the
+ROS parameters and `docs/` are generated from it. Sources: `released` means the authors' MATLAB code
+(QiaoLiuHit/MLSSNet, tracking/tracker.m, tracker_step.m, run_MLSSNet.m, training/make_net_MLSSNet.m).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlss_core.errors import ConfigError
+
+
+def _param(
+    default: Any,
+    doc: str,
+    unit: str = "",
+    range: tuple[float, float] | None = None,  # noqa: A002
+    choices: tuple[str, ...] | None = None,
+    source: str = "",
+) -> Any:
+    metadata = {"doc": doc, "unit": unit, "range": range, "choices": choices, "source": source}
+    return field(default=default, metadata=metadata)
+
+
+class _Checked:
+    """Refuses a value outside its field's range or choices as soon as it is made."""
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            check_value(item, getattr(self, item.name))
+
+
+def check_value(item: dataclasses.Field[Any], value: Any) -> None:
+    """Check one value against the metadata of its dataclass field.
+
+    Raises:
+        ConfigError: the value is of another type, outside the range or not among the choices.
+    """
+    bounds, choices = item.metadata.get("range"), item.metadata.get("choices")
+    if bounds is not None:
+        low, high = bounds
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
+            raise ConfigError(
+                f"expected {item.name} between {low:g} and {high:g}, got {value!r}; "
+                "choose a value inside that range"
+            )
+    if choices is not None and value not in choices:
+        raise ConfigError(
+            f"expected {item.name} to be one of {', '.join(choices)}, got {value!r}; choose one"
+        )
+
+
+@dataclass(frozen=True)
+class NetworkParams(_Checked):
+    """Architecture and input scaling of MLSSNet; stored with every checkpoint.
+
+    The cell counts below follow from unpadded layers with a total stride of 4 (released
+    make_net_MLSSNet.m) and are derived, never restated.
+    """
+
+    input_channels: int = _param(
+        1, "Channels of conv1: 1 for grey pictures, 3 as released.", range=(1, 3)
+    )
+    grey_offset: float = _param(
+        128.0, "Grey level that the network sees as zero (released: 0).", "grey", (0, 255)
+    )
+    grey_scale: float = _param(
+        64.0, "Grey levels per unit of network input (released: 1).", "grey", (0.01, 255)
+    )
+    patch_px: int = _param(
+        255, "Side of exemplar and instance patches.", "px", (131, 1023), source="paper, figure 2"
+    )
+    template_margin: int = _param(
+        16, "Cells cut from each side of a filter.", "cells", (0, 64), source="released CropMargin"
+    )
+    filter_sigma: float = _param(
+        2.0,
+        "Width of the correlation filters' Gaussian target.",
+        "cells",
+        (0.1, 16),
+        source="released: 8 px at stride 4",
+    )
+    filter_lambda: float = _param(
+        10.0, "Ridge of the correlation filters.", range=(0, 1e6), source="released CorrFilter"
+    )
+    region_scale: float = _param(
+        255 / 127,
+        "Side of a training patch in target sizes s_z; the tracker's region must match it.",
+        "s_z",
+        (0.5, 8),
+        source="released curation: 127 px exemplar inside a 255 px crop",
+    )
+
+    @property
+    def structural_cells(self) -> int:
+        """Side of the conv3 feature: 53 cells for a 255 px patch."""
+        after_conv1 = (self.patch_px - 11) // 2 + 1
+        after_pool1 = (after_conv1 - 3) // 2 + 1
+        return after_pool1 - 4 - 2 - 2  # conv2 5x5, pool2 3x3, conv3 3x3
+
+    @property
+    def semantic_cells(self) -> int:
+        """Side of the conv5 feature: 49 cells for a 255 px patch."""
+        return self.structural_cells - 4  # conv4 3x3, conv5 3x3
+
+    @property
+    def stride_px(self) -> int:
+        """Patch px per feature cell (conv1 and pool1 halve the picture)."""
+        return 4
+
+    @property
+    def response_cells(self) -> int:
+        """Side of both responses: 49 - 17 + 1 = 53 - 21 + 1 = 33 cells."""
+        return 2 * self.template_margin + 1
+
+
+def released_network_params() -> NetworkParams:
+    """Parameters of the authors' network: three channels of 0..255, no scaling."""
+    return NetworkParams(input_channels=3, grey_offset=0.0, grey_scale=1.0)
+
+
+@dataclass(frozen=True)
+class SearchParams(_Checked):
+    """Where to look, and how a response becomes a displacement and a scale."""
+
+    region_scale: float = _param(
+        255 / 127,
+        "Side of the search region in target sizes s_z.",
+        "s_z",
+        (0.5, 8),
+        source="training geometry of the shipped weights; released tracker: 1.0",
+    )
+    context: float = _param(
+        0.5,
+        "Context around the box, in mean sides: s_z = sqrt((w + c)(h + c)), c = context (w + h).",
+        range=(0, 2),
+        source="released contextAmount",
+    )
+    scales: int = _param(3, "Scales searched per frame; odd.", range=(1, 9), source="released")
+    scale_step: float = _param(
+        1.0375, "Ratio of neighbouring scales.", range=(1.0, 1.5), source="released scaleStep"
+    )
+    scale_penalty: float = _param(
+        0.9745, "Factor on the peak of a changed scale.", range=(0, 1), source="released"
+    )
+    scale_rate: float = _param(
+        0.59, "Share of the new scale taken over per frame.", range=(0, 1), source="released"
+    )
+    scale_limit: float = _param(
+        5.0, "Largest and inverse of the smallest size, relative to the first.", range=(1, 100)
+    )
+    response_up: int = _param(
+        8, "Up-sampling of the response before its peak is taken.", range=(1, 16), source="released"
+    )
+    window_influence: float = _param(
+        0.2625, "Weight of the Hann window on the response.", range=(0, 1), source="released"
+    )
+    resampling: str = _param(
+        "single",
+        "How patches are cut: 'single' at sub-pixel windows, 'released' in two rounded steps.",
+        choices=("single", "released"),
+    )
+    peak: str = _param(
+        "rise",
+        "What scales compare and displacements use: 'rise' of the peak above its map and the "
+        "winning scale's side, or 'released': the raw peak and the unscaled side.",
+        choices=("rise", "released"),
+    )
+
+
+@dataclass(frozen=True)
+class TemplateParams(_Checked):
+    """How the templates follow the target."""
+
+    rate: float = _param(
+        0.005, "Share of the new template per frame.", range=(0, 1), source="released zLR"
+    )
+    gated: bool = _param(True, "Update only while the target is tracked with confidence.")
+
+
+@dataclass(frozen=True)
+class ThermalParams(_Checked):
+    """Raw camera counts to grey levels 0..255."""
+
+    normalization: str = _param(
+        "auto",
+        "'auto': 8-bit as it is, deeper frames by percentiles; or 'percentile', 'fixed', 'none'.",
+        choices=("auto", "percentile", "fixed", "none"),
+    )
+    percentile_low: float = _param(1.0, "Counts below are black.", "%", (0, 50))
+    percentile_high: float = _param(99.0, "Counts above are white.", "%", (50, 100))
+    limit_rate: float = _param(
+        0.05, "Share of a new frame's limits taken over per frame.", range=(0, 1)
+    )
+    min_span: float = _param(
+        16.0, "Smallest span of counts that is stretched to black..white.", "counts", (0, 65535)
+    )
+    fixed_min: float = _param(0.0, "Black for 'fixed'.", "counts", (-1e6, 1e6))
+    fixed_max: float = _param(65535.0, "White for 'fixed'.", "counts", (-1e6, 1e6))
+    freeze: bool = _param(True, "Recognise a repeated or uniform frame as a shutter freeze.")
+    crop_top: int = _param(0, "Rows cut from the top (telemetry).", "px", (0, 4096))
+    crop_bottom: int = _param(0, "Rows cut from the bottom (telemetry).", "px", (0, 4096))
+
+
+@dataclass(frozen=True)
+class PresenceParams(_Checked):
+    """When a target counts as tracked, uncertain or lost."""
+
+    enabled: bool = _param(True, "Judge presence; off: always tracking, as released.")
+    uncertain_below: float = _param(0.4, "Score under which a target is uncertain.", range=(0, 1))
+    lost_below: float = _param(0.2, "Score under which frames count towards lost.", range=(0, 1))
+    lost_after: int = _param(10, "Frames in a row under lost_below.", "frames", (1, 1000))
+    regain_above: float = _param(0.6, "Score that takes a lost target up again.", range=(0, 1))
+    min_box_px: float = _param(3.0, "Smallest side of an init box.", "px", (1, 1000))
+
+
+@dataclass(frozen=True)
+class TrackerParams:
+    """A profile is a value of this type."""
+
+    search: SearchParams = field(default_factory=SearchParams)
+    template: TemplateParams = field(default_factory=TemplateParams)
+    thermal: ThermalParams = field(default_factory=ThermalParams)
+    presence: PresenceParams = field(default_factory=PresenceParams)
+
+
+PROFILES = ("robust", "reference")
+
+
+def tracker_params(profile: str = "robust") -> TrackerParams:
+    """Parameters of a named profile: `robust` (default) or `reference` (the authors' tracker).
+
+    Raises:
+        ConfigError: the name is neither.
+    """
+    if profile == "robust":
+        return TrackerParams()
+    if profile == "reference":
+        return TrackerParams(
+            SearchParams(region_scale=1.0, resampling="released", peak="released"),
+            TemplateParams(gated=False),
+            ThermalParams(freeze=False),
+            PresenceParams(enabled=False),
+        )
+    raise ConfigError(f"expected profile robust or reference, got {profile!r}; choose one")
