@@ -1,0 +1,93 @@
+"""Weights as safetensors with the network's parameters in the header; loaded strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mlss_core.errors import CheckpointError, ConfigError
+from mlss_core.model.network import MLSSNet
+from mlss_core.params import NetworkParams
+
+FORMAT = "mlssnet-1"
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "mlssnet_thermal.safetensors"
+
+
+def save_checkpoint(
+    path: str | Path, network: MLSSNet, metadata: dict[str, str] | None = None
+) -> None:
+    """Write `network` with its parameters; the file appears whole or not at all.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    path = Path(path)
+    header = dict(metadata or {})
+    header["format"] = FORMAT
+    header["network"] = json.dumps(dataclasses.asdict(network.params), sort_keys=True)
+    state = {name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()}
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(save(state, header))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"expected to write weights to {path}, got: {error.strerror or error}; "
+            "check the folder and its free space"
+        ) from error
+
+
+def load_network(path: str | Path | None = None) -> MLSSNet:
+    """Build the network that a checkpoint describes, on the CPU, in evaluation mode.
+
+    Args:
+        path: a file that `save_checkpoint` wrote; None for the shipped weights.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, foreign, or does not fit its own header.
+    """
+    path = Path(path) if path is not None else DEFAULT_WEIGHTS
+    state, header = read_checkpoint(path)
+    try:
+        network = MLSSNet(NetworkParams(**json.loads(header["network"])))
+        network.load_state_dict(state, strict=True)
+    except (KeyError, TypeError, ValueError, ConfigError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"expected {path} to describe the network it holds, got: {reason}; "
+            "use a checkpoint of this project's version"
+        ) from error
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header of a checkpoint, unchecked against any network.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"expected a weights file, got no file at {path}; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"expected {path} to be a whole safetensors file, got: {error}; "
+            "download or convert it again (mlss convert reads the authors' .mat)"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"expected {path} to hold an {FORMAT} checkpoint, got format "
+            f"{header.get('format')!r}; use weights of this project"
+        )
+    return state, header

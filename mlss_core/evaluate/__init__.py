@@ -1,0 +1,1 @@
+"""One-pass evaluation of trackers on annotated thermal sequences, by the field's definitions."""

@@ -1,0 +1,1 @@
+"""Training: sequences -> crops -> pairs -> the network's own forward pass -> a checkpoint."""
