@@ -33,7 +33,7 @@ HEADLINE_PX = 20  # the precision that tables quote
 
 
 class Curves(NamedTuple):
-    """Shares of frames, 0..1, over the three threshold lists; of one sequence or a mean of many."""
+    """Shares of frames, 0..1, over the three threshold lists: of one sequence or a mean."""
 
     success: Array  # (21,)
     precision: Array  # (51,)
@@ -41,7 +41,7 @@ class Curves(NamedTuple):
 
     @property
     def success_auc(self) -> float:
-        """Mean of the success curve: 20/21 for a perfect tracker, because t = 1 is never passed."""
+        """Mean of the success curve: 20/21 for a perfect tracker, as t = 1 is never passed."""
         return float(self.success.mean())
 
     @property

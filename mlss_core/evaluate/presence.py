@@ -1,9 +1,9 @@
 """Is the target there? Precision, recall and F-score as the VOT long-term challenges define them.
 
-A tracker gives a box and a confidence per frame; below a confidence threshold it counts as saying
-"absent". With A(t) its boxes at a threshold and G the ground truth, empty where the target is away:
-precision is the mean overlap over the frames where A(t) is not empty, recall the mean overlap
-over the frames where G is not empty, an overlap with an empty ground truth being 0. Both
+A tracker gives a box and a confidence per frame; below a confidence threshold it counts as
+saying "absent". With A(t) its boxes at a threshold and G the ground truth, empty where the target
+is away: precision is the mean overlap over the frames where A(t) is not empty, recall the mean
+overlap over the frames where G is not empty, an overlap with an empty ground truth being 0. Both
 are averaged over sequences at each threshold; the figure that ranks is the largest F = 2PR/(P+R)
 (Lukezic et al., "Now You See Me", 2018; thresholds as in vot-toolkit 0.9 `analysis/longterm.py`).
 """
@@ -58,7 +58,7 @@ def presence_run(
     present = valid_rows(ground_truth)
     if visibility is not None:
         present = present & (visibility > 0)
-    given = np.isfinite(results).all(axis=1) & (results[:, 2:] > 0).all(axis=1)
+    given = np.asarray(np.isfinite(results).all(axis=1) & (results[:, 2:] > 0).all(axis=1))
     given[0] = True
     overlap = np.zeros(len(results))
     both = given & present

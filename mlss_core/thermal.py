@@ -1,0 +1,126 @@
+"""Raw camera frames of any depth -> grey levels that mean the same from frame to frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mlss_core.errors import FrameError
+from mlss_core.params import ThermalParams
+
+_MIN_SIDE_PX = 16
+
+
+def grey_counts(raw: np.ndarray) -> np.ndarray:
+    """Check a raw frame and reduce colour to luminance.
+
+    Args:
+        raw: (H, W) uint8, uint16 or float, or (H, W, 3) uint8 blue-green-red false colour.
+
+    Returns:
+        (H, W) uint8, uint16 or float32. Pixels that are not finite get the lowest finite count.
+
+    Raises:
+        FrameError: another shape or type, smaller than 16 px, or no finite pixel.
+    """
+    if not isinstance(raw, np.ndarray) or raw.ndim not in (2, 3):
+        shape = getattr(raw, "shape", type(raw).__name__)
+        raise FrameError(f"expected a frame (H, W) or (H, W, 3), got {shape}; pass one picture")
+    if raw.ndim == 3:
+        if raw.shape[2] != 3 or raw.dtype != np.uint8:
+            raise FrameError(
+                f"expected a colour frame (H, W, 3) uint8, got {raw.shape} {raw.dtype}; "
+                "convert it to grey"
+            )
+        raw = raw[:, :, 0] if _is_grey(raw) else cv2.cvtColor(raw, cv2.COLOR_BGR2GRAY)
+    if min(raw.shape) < _MIN_SIDE_PX:
+        raise FrameError(
+            f"expected a frame of at least {_MIN_SIDE_PX} px a side, got "
+            f"{raw.shape[1]}x{raw.shape[0]}; check the camera"
+        )
+    if raw.dtype in (np.uint8, np.uint16):
+        return np.ascontiguousarray(raw)
+    if raw.dtype.kind not in "fiu":
+        raise FrameError(f"expected numbers, got pixels of type {raw.dtype}; check the encoding")
+    counts = raw.astype(np.float32)
+    finite = np.isfinite(counts)
+    if not finite.all():
+        if not finite.any():
+            raise FrameError("expected at least one finite pixel, got none; check the camera")
+        counts = np.where(finite, counts, counts[finite].min())
+    return counts
+
+
+class ThermalNormalizer:
+    """Raw frames -> (H, W) float32 grey levels 0..255, with limits that move slowly.
+
+    A camera's counts are stretched between two percentiles. The limits follow the scene by
+    `limit_rate` per frame, so that template and search region see the same temperatures as the
+    same grey even while something hot passes through the picture.
+    """
+
+    def __init__(self, params: ThermalParams) -> None:
+        self.params = params
+        self._limits: tuple[float, float] | None = None
+        self._previous: np.ndarray | None = None
+        self.frozen = False
+
+    def __call__(self, raw: np.ndarray) -> np.ndarray:
+        """Normalise the next frame of the stream; sets `frozen` for a repeated or uniform one.
+
+        Args:
+            raw: see `grey_counts`.
+
+        Returns:
+            (H, W) float32 in 0..255, telemetry rows cut.
+
+        Raises:
+            FrameError: see `grey_counts`, or fewer than 16 rows are left between telemetry rows.
+        """
+        counts = self._without_telemetry(grey_counts(raw))
+        self.frozen = self.params.freeze and is_frozen(counts, self._previous)
+        self._previous = counts
+        mode = self.params.normalization
+        if mode == "none" or (mode == "auto" and counts.dtype == np.uint8):
+            return np.clip(counts.astype(np.float32), 0, 255)
+        low, high = self._next_limits(counts)
+        return np.clip((counts.astype(np.float32) - low) * (255.0 / (high - low)), 0, 255)
+
+    def _without_telemetry(self, counts: np.ndarray) -> np.ndarray:
+        stop = counts.shape[0] - self.params.crop_bottom
+        if stop - self.params.crop_top < _MIN_SIDE_PX:
+            raise FrameError(
+                f"expected {_MIN_SIDE_PX} rows between crop_top={self.params.crop_top} and "
+                f"crop_bottom={self.params.crop_bottom}, got a frame of {counts.shape[0]} rows; "
+                "crop less"
+            )
+        return counts[self.params.crop_top : stop]
+
+    def _next_limits(self, counts: np.ndarray) -> tuple[float, float]:
+        if self.params.normalization == "fixed":
+            low, high = self.params.fixed_min, self.params.fixed_max
+            return low, max(high, low + self.params.min_span)
+        if self._limits is None or not self.frozen:  # a shutter's picture teaches nothing
+            sample = counts[::2, ::2]
+            percentiles = (self.params.percentile_low, self.params.percentile_high)
+            low, high = (float(limit) for limit in np.percentile(sample, percentiles))
+            if self._limits is not None:
+                rate = self.params.limit_rate
+                low = (1 - rate) * self._limits[0] + rate * low
+                high = (1 - rate) * self._limits[1] + rate * high
+            self._limits = (low, high)
+        low, high = self._limits
+        missing = max(self.params.min_span - (high - low), 0.0)
+        return low - missing / 2, high + missing / 2
+
+
+def is_frozen(counts: np.ndarray, previous: np.ndarray | None) -> bool:
+    """Whether a frame repeats the one before, or shows the same count everywhere (a shutter)."""
+    if counts.min() == counts.max():
+        return True
+    return previous is not None and np.array_equal(counts, previous)
+
+
+def _is_grey(colour: np.ndarray) -> bool:
+    blue, green, red = colour[:, :, 0], colour[:, :, 1], colour[:, :, 2]
+    return bool((blue == green).all() and (green == red).all())

@@ -1,0 +1,266 @@
+"""The tracker: initialise targets on a frame, then update all of them frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlss_core.box import Box, check_box
+from mlss_core.checkpoint import load_network
+from mlss_core.errors import FrameError
+from mlss_core.model.network import MLSSNet, Templates
+from mlss_core.params import TrackerParams, tracker_params
+from mlss_core.patch import crop_patches, crop_pyramid_as_released, search_side
+from mlss_core.presence import TrackState, next_state, peak_score
+from mlss_core.response import Peak, locate
+from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
+from mlss_core.thermal import ThermalNormalizer
+
+
+class TrackResult(NamedTuple):
+    """What an update says of one target."""
+
+    target_id: str
+    box: Box | None  # px of the frame given; None while lost
+    score: float  # 0..1
+    state: TrackState
+
+
+@dataclass
+class _Target:
+    target_id: str
+    box: Box  # px of the normalised frame
+    size_px: float  # s_z: target size with context
+    first_size_px: float
+    templates: Templates  # batch of one
+    fill: float  # grey level outside the frame, from the first frame
+    score: float = 1.0
+    state: TrackState = TrackState.TRACKING
+    low_frames: int = 0
+
+
+class MLSSTracker:
+    """Follows any number of targets; every target costs one batch row per scale.
+
+    Frames are raw pictures as the camera gives them, see `mlss_core.thermal.grey_counts`. A call
+    that raises leaves every target as it was.
+    """
+
+    def __init__(
+        self,
+        network: MLSSNet | None = None,
+        params: TrackerParams | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        """Prepare the network.
+
+        Args:
+            network: None for the shipped weights.
+            params: None for profile `robust`.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            precision: `auto`, `fp32`, `bf16` or `fp16`; profile `reference` stays in plain fp32.
+
+        Raises:
+            CheckpointError: the shipped weights cannot be read.
+            ConfigError: no such device or precision.
+        """
+        self.params = params or tracker_params("robust")
+        self.device = choose_device(device)
+        plain = self.params.search.resampling == "released"
+        self.precision = choose_precision("fp32" if plain else precision, self.device)
+        network = network if network is not None else load_network()
+        self._network = InferenceNetwork(network, self.device, self.precision, plain)
+        self._patch_px = network.params.patch_px
+        self._stride_px = network.params.stride_px
+        self._normalize = ThermalNormalizer(self.params.thermal)
+        self._targets: dict[str, _Target] = {}
+        self._frame_hw: tuple[int, int] | None = None
+        self.last_peaks: list[Peak] = []  # of the last update, for debugging
+
+    @property
+    def target_ids(self) -> tuple[str, ...]:
+        """Ids of the targets being followed, in the order they were added."""
+        return tuple(self._targets)
+
+    def initialize(self, frame: np.ndarray, box: Box, target_id: str = "target") -> None:
+        """Start to follow what `box` holds in `frame`; restarts a target of the same id.
+
+        Raises:
+            FrameError: the frame cannot be used, or has another size than the targets' frames.
+            BoxError: the box cannot be used, see `mlss_core.box.check_box`.
+        """
+        grey = self._next_frame(frame)
+        box = check_box(self._shift_rows(box, -1), grey.shape, self.params.presence.min_box_px)
+        if float(grey.min()) == float(grey.max()):
+            raise FrameError(
+                "expected a picture to learn the target from, got one grey level everywhere; "
+                "wait until the shutter opens"
+            )
+        size_px = search_side(box.w, box.h, self.params.search.context)
+        pixels = torch.from_numpy(grey)
+        target = _Target(target_id, box, size_px, size_px, _NO_TEMPLATES, float(pixels.mean()))
+        target.templates = self._templates_at([target], pixels, [size_px])[0]
+        self._targets.pop(target_id, None)
+        self._targets[target_id] = target
+        self._frame_hw = grey.shape
+
+    def update(self, frame: np.ndarray) -> list[TrackResult]:
+        """Follow every target into the next frame.
+
+        Returns:
+            One TrackResult per target, in the order of `target_ids`; empty without targets.
+
+        Raises:
+            FrameError: the frame cannot be used, or has another size than the one before.
+        """
+        if not self._targets:
+            return []
+        grey = self._next_frame(frame)
+        targets = list(self._targets.values())
+        if self._normalize.frozen:
+            return [self._result(target, TrackState.FROZEN) for target in targets]
+        pixels = torch.from_numpy(grey)
+        self.last_peaks = self._search(targets, pixels)
+        previous_sizes = [target.size_px for target in targets]
+        for target, peak in zip(targets, self.last_peaks, strict=True):
+            self._move(target, peak, grey.shape)
+        self._learn(targets, pixels, previous_sizes)
+        return [self._result(target, target.state) for target in targets]
+
+    def remove(self, target_id: str) -> None:
+        """Stop following one target; an unknown id is ignored."""
+        self._targets.pop(target_id, None)
+        if not self._targets:
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget every target and everything learnt about the camera's stream."""
+        self._targets.clear()
+        self._frame_hw = None
+        self._normalize = ThermalNormalizer(self.params.thermal)
+
+    def _next_frame(self, frame: np.ndarray) -> np.ndarray:
+        if self._frame_hw is None:  # nothing is followed: the stream starts anew
+            self._normalize = ThermalNormalizer(self.params.thermal)
+            return self._normalize(frame)
+        rows_cut = self.params.thermal.crop_top + self.params.thermal.crop_bottom
+        expected = (self._frame_hw[0] + rows_cut, self._frame_hw[1])
+        if isinstance(frame, np.ndarray) and frame.ndim in (2, 3) and frame.shape[:2] != expected:
+            raise FrameError(
+                f"expected a frame of {expected[1]}x{expected[0]} px as before, got "
+                f"{frame.shape[1]}x{frame.shape[0]}; clear() and initialise the targets again"
+            )
+        return self._normalize(frame)
+
+    def _search(self, targets: list[_Target], pixels: Tensor) -> list[Peak]:
+        search = self.params.search
+        patches = self._cut(targets, pixels, [self._region_px(target) for target in targets])
+        templates = Templates(
+            torch.cat([target.templates.semantic for target in targets]),
+            torch.cat([target.templates.structural for target in targets]),
+        )
+        responses = self._network.respond_to(templates, self._network.features(patches)).fused
+        return locate(responses.unflatten(0, (len(targets), search.scales)).squeeze(2), search)
+
+    def _move(self, target: _Target, peak: Peak, frame_hw: tuple[int, int]) -> None:
+        """Judge presence; unless lost, take over place and size (released tracker_step.m)."""
+        search = self.params.search
+        target.score = peak_score(peak.quality)
+        target.state, target.low_frames = next_state(
+            target.state, target.low_frames, target.score, self.params.presence
+        )
+        if target.state is TrackState.LOST:
+            return
+        scale = search.scale_step ** (peak.scale_index - search.scales // 2)
+        side_px = self._region_px(target) * (1.0 if search.peak == "released" else scale)
+        to_frame = self._stride_px * side_px / self._patch_px  # px of the frame per feature cell
+        center_x = target.box.cx + peak.offset_xy[0] * to_frame
+        center_y = target.box.cy + peak.offset_xy[1] * to_frame
+        if self.params.presence.enabled:  # the middle of a target stays in the picture
+            center_x = min(max(center_x, 0.0), frame_hw[1] - 1.0)
+            center_y = min(max(center_y, 0.0), frame_hw[0] - 1.0)
+        growth = 1 - search.scale_rate + search.scale_rate * scale
+        smallest = target.first_size_px / search.scale_limit
+        largest = target.first_size_px * search.scale_limit
+        target.size_px = min(max(target.size_px * growth, smallest), largest)
+        target.box = Box(center_x, center_y, target.box.w * growth, target.box.h * growth)
+
+    def _learn(self, targets: list[_Target], pixels: Tensor, sizes_px: list[float]) -> None:
+        """Roll the templates of confident targets, cut at the size they had before the update."""
+        gated = self.params.template.gated
+        chosen = [
+            (target, size)
+            for target, size in zip(targets, sizes_px, strict=True)
+            if target.state is TrackState.TRACKING or not gated
+        ]
+        rate = self.params.template.rate
+        if not chosen or rate == 0:
+            return
+        learners = [target for target, _ in chosen]
+        fresh = self._templates_at(learners, pixels, [size for _, size in chosen])
+        for target, new in zip(learners, fresh, strict=True):
+            target.templates = Templates(
+                *((1 - rate) * old + rate * n for old, n in zip(target.templates, new, strict=True))
+            )
+
+    def _templates_at(
+        self, targets: list[_Target], pixels: Tensor, sizes_px: list[float]
+    ) -> list[Templates]:
+        sides = [size * self.params.search.region_scale for size in sizes_px]
+        patches = self._cut(targets, pixels, sides, exemplar=True)
+        batch = self._network.templates_from(self._network.features(patches))
+        return [
+            Templates(batch.semantic[n : n + 1], batch.structural[n : n + 1])
+            for n in range(len(targets))
+        ]
+
+    def _cut(
+        self, targets: list[_Target], pixels: Tensor, sides_px: list[float], exemplar: bool = False
+    ) -> Tensor:
+        """Patches of every target at every scale, or of the middle scale for exemplars."""
+        search = self.params.search
+        steps = [search.scale_step ** (k - search.scales // 2) for k in range(search.scales)]
+        if search.resampling == "released":
+            pyramids = [
+                crop_pyramid_as_released(
+                    pixels,
+                    (target.box.cx, target.box.cy),
+                    [side * step for step in steps],
+                    self._patch_px,
+                    target.fill,
+                )
+                for target, side in zip(targets, sides_px, strict=True)
+            ]
+            middle = search.scales // 2
+            return torch.cat([p[middle : middle + 1] if exemplar else p for p in pyramids])
+        steps = [1.0] if exemplar else steps
+        windows = torch.tensor(
+            [
+                (target.box.cx, target.box.cy, side * step)
+                for target, side in zip(targets, sides_px, strict=True)
+                for step in steps
+            ],
+            dtype=torch.float64,
+        )
+        fill = torch.tensor([target.fill for target in targets for _ in steps])
+        return crop_patches(pixels, windows, self._patch_px, fill)
+
+    def _region_px(self, target: _Target) -> float:
+        return self.params.search.region_scale * target.size_px
+
+    def _shift_rows(self, box: Box, sign: int) -> Box:
+        """Between boxes of the raw frame (+1) and of the frame without telemetry rows (-1)."""
+        return box._replace(cy=box.cy + sign * self.params.thermal.crop_top)
+
+    def _result(self, target: _Target, state: TrackState) -> TrackResult:
+        lost = target.state is TrackState.LOST
+        box = None if lost else self._shift_rows(target.box, 1)
+        return TrackResult(target.target_id, box, target.score, target.state if lost else state)
+
+
+_NO_TEMPLATES = Templates(torch.empty(0), torch.empty(0))

@@ -1,0 +1,135 @@
+"""What a thermal camera and a moving scene do to a picture, drawn at random.
+
+Geometry acts on whole crops before patches are cut; everything else acts on the patches. What both
+patches of a pair share (polarity, contrast, blur) is drawn once, what changes from frame to frame
+(gain drift, noise) once per patch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mlss_core.params import _Checked, _param
+
+
+@dataclass(frozen=True)
+class AugmentParams(_Checked):
+    """Strength of every augmentation; zeros switch it off."""
+
+    flip: float = _param(0.5, "Share of pairs mirrored left to right.", range=(0, 1))
+    rotation_deg: float = _param(6.0, "Largest turn between the patches.", "deg", (0, 180))
+    aspect: float = _param(0.06, "Largest change of aspect between the patches.", range=(0, 0.5))
+    zoom: float = _param(0.05, "Largest change of size between the patches.", range=(0, 0.5))
+    invert: float = _param(0.3, "Share of pairs with black-hot polarity.", range=(0, 1))
+    contrast: float = _param(0.8, "Largest log change of a pair's contrast.", range=(0, 3))
+    brightness: float = _param(40.0, "Largest change of a pair's mean.", "grey", (0, 255))
+    drift: float = _param(0.15, "Largest log change of gain between patches.", range=(0, 1))
+    blur: float = _param(0.4, "Share of pairs seen through a coarser sensor.", range=(0, 1))
+    noise: float = _param(10.0, "Largest standard deviation of noise.", "grey", (0, 100))
+    stripes: float = _param(5.0, "Largest standard deviation of row/column noise.", "grey", (0, 50))
+    dead_pixels: float = _param(0.1, "Share of patches with dead pixels.", range=(0, 1))
+    occluder: float = _param(0.12, "Share of instances with a partly hidden target.", range=(0, 1))
+    distractor: float = _param(0.3, "Share of instances with a pasted neighbour.", range=(0, 1))
+
+
+class Look(NamedTuple):
+    """What both patches of a pair share."""
+
+    invert: bool
+    contrast: float
+    brightness: float
+    coarseness: float  # patch px per sensor px
+
+
+def draw_look(rng: np.random.Generator, params: AugmentParams) -> Look:
+    """Draw the look of a pair."""
+    coarse = rng.random() < params.blur
+    return Look(
+        bool(rng.random() < params.invert),
+        float(np.exp(rng.uniform(-params.contrast, 0.6 * params.contrast))),
+        float(rng.uniform(-params.brightness, params.brightness)),
+        float(np.exp(rng.uniform(0.0, 1.6))) if coarse else 1.0,
+    )
+
+
+def apply_look(
+    patch: np.ndarray, look: Look, rng: np.random.Generator, params: AugmentParams
+) -> np.ndarray:
+    """Change the look of one patch (P, P) float32 in 0..255; returns a new one."""
+    side = patch.shape[0]
+    if look.coarseness > 1.0:
+        small = max(16, round(side / look.coarseness))
+        patch = cv2.resize(patch, (small, small), interpolation=cv2.INTER_AREA)
+    mean = float(patch.mean())
+    gain = look.contrast * np.exp(rng.uniform(-params.drift, params.drift))
+    offset = mean + look.brightness + rng.uniform(-80, 80) * params.drift
+    out = (patch - mean) * np.float32(gain) + np.float32(offset)
+    if look.invert:
+        out = 255.0 - out
+    sigma = rng.uniform(0, params.noise) * (rng.random() < 0.6)
+    if sigma > 0:
+        out += rng.standard_normal(out.shape, dtype=np.float32) * np.float32(sigma)
+    sigma = rng.uniform(0, params.stripes) * (rng.random() < 0.3)
+    if sigma > 0:
+        axis = int(rng.integers(2))
+        shape = (1, out.shape[1]) if axis else (out.shape[0], 1)
+        out += rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
+    if rng.random() < params.dead_pixels:
+        for _ in range(int(rng.integers(1, 6))):
+            row, column = rng.integers(out.shape[0]), rng.integers(out.shape[1])
+            out[row, column] = rng.choice((0.0, 255.0))
+    if look.coarseness > 1.0:
+        out = cv2.resize(out, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.clip(out, 0.0, 255.0, dtype=np.float32)
+
+
+def deform(
+    image: np.ndarray,
+    mirror: bool,
+    turn_deg: float,
+    aspect: float,
+    zoom: float = 1.0,
+    move_xy: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """Mirror, turn, stretch a crop (P, P) about its middle, then move it; mirrored borders."""
+    if not (mirror or turn_deg or aspect != 1.0 or zoom != 1.0 or any(move_xy)):
+        return image
+    middle = (image.shape[0] - 1) / 2
+    turn = np.deg2rad(turn_deg)
+    stretch = np.diag([zoom * np.sqrt(aspect), zoom / np.sqrt(aspect)])
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    linear = rotation @ stretch @ np.diag([-1.0 if mirror else 1.0, 1.0])
+    matrix = np.column_stack([linear, middle - linear @ (middle, middle) + move_xy])
+    return cv2.warpAffine(
+        image, matrix, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+
+
+def paste(
+    scene: np.ndarray, patch: np.ndarray, alpha: np.ndarray, center_xy: tuple[float, float]
+) -> np.ndarray:
+    """Blend `patch` (h, w) by `alpha` (h, w) in 0..1 into a copy of `scene` (P, P) float32."""
+    height, width = patch.shape
+    left = round(center_xy[0] - (width - 1) / 2)
+    top = round(center_xy[1] - (height - 1) / 2)
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + width, scene.shape[1]), min(top + height, scene.shape[0])
+    out = scene.copy()
+    if x1 <= x0 or y1 <= y0:
+        return out
+    inner = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    region = out[y0:y1, x0:x1]
+    region += (patch[inner] - region) * alpha[inner]
+    return out
+
+
+def soft_ellipse(height: int, width: int) -> np.ndarray:
+    """Alpha of an ellipse that fills (height, width), soft at its rim; float32 in 0..1."""
+    y = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / (height / 2)
+    x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / (width / 2)
+    radius = np.sqrt(y[:, None] ** 2 + x[None, :] ** 2)
+    return np.clip((1.0 - radius) * 4.0, 0.0, 1.0)

@@ -1,0 +1,291 @@
+"""Exemplar and instance pairs drawn from curated crops, on the fly and reproducibly.
+
+Pair `i` of step `s` depends on (seed, s, i) alone: not on the worker that makes it, nor on how many
+processes share the batch, nor on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlss_core.errors import ConfigError, SequenceError
+from mlss_core.params import _Checked, _param
+from mlss_core.patch import crop_patches
+from mlss_core.train import augment
+from mlss_core.train.augment import AugmentParams
+from mlss_core.train.curate import TARGET_PX, TRAIN
+
+PATCH_PX = 255  # 2.008 s_z at 127 px per s_z
+
+
+@dataclass(frozen=True)
+class PairParams(_Checked):
+    """Which two crops make a pair."""
+
+    mix: dict[str, float] = field(
+        default_factory=dict,
+        metadata={"doc": "Share of pairs from each source; empty: by number of tracks."},
+    )
+    frame_range: int = _param(100, "Largest distance of the two frames.", "frames", (1, 100000))
+    easy_negative: float = _param(0.0, "Share of pairs of two tracks.", range=(0, 1))
+    hard_negative: float = _param(
+        0.05, "Share of pairs whose exemplar is background of the same track.", range=(0, 1)
+    )
+    shift_px: float = _param(36.0, "Largest shift of the target each way.", "patch px", (0, 64))
+    tightness: float = _param(
+        0.2, "Largest log change of the box around the target, shared by a pair.", range=(0, 1)
+    )
+    cutout_on_other: float = _param(
+        0.5, "Share of cut-outs pasted on other pictures.", range=(0, 1)
+    )
+
+
+class Batch(NamedTuple):
+    """Pairs as the network sees them."""
+
+    exemplar: Tensor  # (B, 1, 255, 255) float32 grey levels 0..255
+    instance: Tensor  # (B, 1, 255, 255)
+    shift_px: Tensor  # (B, 2) x, y of the target from the middle of the instance
+    positive: Tensor  # (B,) bool
+
+
+class _View(NamedTuple):
+    """A crop and the window of it that becomes a patch."""
+
+    image: np.ndarray  # (P, P) float32
+    window: tuple[float, float, float]  # centre x, centre y, side in px of the crop
+
+
+class CropLibrary:
+    """Memory-mapped crops of one split, by source and track."""
+
+    def __init__(self, folder: Path, split: int = TRAIN) -> None:
+        if not (folder / "index.npz").is_file():
+            raise SequenceError(
+                f"expected curated crops in {folder}, got no index.npz there; run mlss curate"
+            )
+        index = np.load(folder / "index.npz")
+        self._folder = folder
+        self._shards = [str(name) for name in index["shards"]]
+        self._shard, self._row = index["shard"], index["row"]
+        self.size = index["size"]  # (N, 2) w, h in px of the crop
+        self.frame = index["frame"]
+        chosen = np.flatnonzero(index["split"] == split)
+        names = index["names"]
+        self.tracks: list[np.ndarray] = []  # rows of each track, by frame
+        self.sources: dict[str, list[int]] = {}  # source -> tracks
+        by_track = np.split(chosen, np.flatnonzero(np.diff(index["track"][chosen])) + 1)
+        for rows in by_track:
+            if len(rows) == 0:
+                continue
+            source = str(names[index["track"][rows[0]]]).split("/")[0]
+            self.sources.setdefault(source, []).append(len(self.tracks))
+            self.tracks.append(rows)
+        if not self.tracks:
+            raise SequenceError(f"expected crops of split {split} in {folder}, got none")
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def crop(self, item: int) -> np.ndarray:
+        """Crop `item`, (P, P) uint8."""
+        return self._load(f"{self._shards[self._shard[item]]}.npy")[self._row[item]]
+
+    def mask(self, item: int) -> np.ndarray | None:
+        """Mask of a cut-out, (P, P) uint8; None for a track."""
+        name = f"{self._shards[self._shard[item]]}.mask.npy"
+        if name not in self._arrays and not (self._folder / name).is_file():
+            return None
+        return self._load(name)[self._row[item]]
+
+    def _load(self, name: str) -> np.ndarray:
+        if name not in self._arrays:
+            self._arrays[name] = np.load(self._folder / name, mmap_mode="r")
+        return self._arrays[name]
+
+
+class PairDataset(torch.utils.data.Dataset):
+    """Item `step` is the share of one process of that step's batch."""
+
+    def __init__(
+        self,
+        library: CropLibrary,
+        pairs: PairParams,
+        augmentation: AugmentParams,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        unknown = set(pairs.mix) - set(library.sources)
+        if unknown:
+            raise ConfigError(
+                f"expected pairs.mix to name curated sources {sorted(library.sources)}, got "
+                f"{sorted(unknown)}; curate them or leave them out"
+            )
+        mix = pairs.mix or {name: len(tracks) for name, tracks in library.sources.items()}
+        total = sum(mix.values())
+        self.library, self.pairs, self.augmentation = library, pairs, augmentation
+        self.sources = list(mix)
+        self.shares = [mix[name] / total for name in self.sources]
+        self.mine = range(rank * batch // world, (rank + 1) * batch // world)
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> Batch:
+        rngs = [np.random.default_rng((self.seed, step, number)) for number in self.mine]
+        drawn = [self._draw(rng) for rng in rngs]
+        views = [pair[0] for pair in drawn] + [pair[1] for pair in drawn]
+        images = torch.from_numpy(np.stack([view.image for view in views]))
+        windows = torch.tensor([view.window for view in views], dtype=torch.float64)
+        patches = crop_patches(images, windows, PATCH_PX, images.mean(dim=(1, 2)))
+        looked = self._change_looks(patches.squeeze(1).numpy(), rngs)
+        exemplar, instance = torch.from_numpy(looked).unsqueeze(1).chunk(2)
+        return Batch(
+            exemplar,
+            instance,
+            torch.tensor([pair[2] for pair in drawn], dtype=torch.float32),
+            torch.tensor([pair[3] for pair in drawn]),
+        )
+
+    def _change_looks(self, patches: np.ndarray, rngs: list[np.random.Generator]) -> np.ndarray:
+        out = np.empty_like(patches)
+        for number, rng in enumerate(rngs):
+            look = augment.draw_look(rng, self.augmentation)
+            for place in (number, number + len(rngs)):
+                out[place] = augment.apply_look(patches[place], look, rng, self.augmentation)
+        return out
+
+    def _draw(self, rng: np.random.Generator) -> tuple[_View, _View, tuple[float, float], bool]:
+        """Exemplar view, instance view, shift of the target in patch px, positive."""
+        params, change, library = self.pairs, self.augmentation, self.library
+        track = self._draw_track(rng)
+        kind = rng.random()
+        if kind < params.hard_negative:
+            return self._hard_negative(track, rng)
+        first, second = self._draw_frames(track, rng)
+        positive = kind >= params.hard_negative + params.easy_negative
+        if not positive:
+            second = int(rng.choice(library.tracks[self._draw_track(rng, other_than=track)]))
+        still, moved = self._images(first, second, rng)
+        mirror = bool(rng.random() < change.flip)
+        side = PATCH_PX * float(np.exp(rng.uniform(-params.tightness, 0.5 * params.tightness)))
+        still = augment.deform(still, mirror, 0.0, 1.0)
+        moved = augment.deform(
+            moved,
+            mirror,
+            float(rng.uniform(-change.rotation_deg, change.rotation_deg)),
+            float(np.exp(rng.uniform(-change.aspect, change.aspect))),
+        )
+        moved = self._disturb(moved, second, rng)
+        zoomed = side * float(np.exp(rng.uniform(-change.zoom, change.zoom)))
+        shift = rng.uniform(-params.shift_px, params.shift_px, size=2)
+        middle = (still.shape[0] - 1) / 2
+        x, y = middle - shift * zoomed / PATCH_PX  # the window moves against the target
+        views = _View(still, (middle, middle, side)), _View(moved, (float(x), float(y), zoomed))
+        return *views, (float(shift[0]), float(shift[1])), positive
+
+    def _hard_negative(
+        self, track: int, rng: np.random.Generator
+    ) -> tuple[_View, _View, tuple[float, float], bool]:
+        """Background of the same track, zoomed twice, against the target (released protocol)."""
+        first, second = self._draw_frames(track, rng, apart=25)
+        image = self.library.crop(first).astype(np.float32)
+        middle = (image.shape[0] - 1) / 2
+        x, y = middle + rng.choice((-64.0, 64.0), size=2)
+        other = self.library.crop(second).astype(np.float32)
+        views = _View(image, (x, y, TARGET_PX)), _View(other, (middle, middle, PATCH_PX))
+        return *views, (0.0, 0.0), False
+
+    def _draw_track(self, rng: np.random.Generator, other_than: int = -1) -> int:
+        source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
+        tracks = self.library.sources[source]
+        place = int(rng.integers(len(tracks)))
+        if tracks[place] == other_than:
+            place = (place + 1) % len(tracks)
+        return tracks[place]
+
+    def _draw_frames(
+        self, track: int, rng: np.random.Generator, apart: int = 1
+    ) -> tuple[int, int]:
+        """Two frames of a track, at least `apart` frames from each other where it has them."""
+        rows = self.library.tracks[track]
+        frames = self.library.frame[rows]
+        first = int(rng.integers(len(rows)))
+        distance = np.abs(frames - frames[first])
+        near = np.flatnonzero((distance >= apart) & (distance <= self.pairs.frame_range))
+        if len(near) == 0:
+            near = np.arange(len(rows))
+        return int(rows[first]), int(rows[rng.choice(near)])
+
+    def _images(
+        self, first: int, second: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Both crops of a pair as float32; a cut-out may move to other pictures."""
+        images = [self.library.crop(item).astype(np.float32) for item in (first, second)]
+        mask = self.library.mask(first)
+        if mask is None or first != second:
+            return images[0], images[1]
+        alpha = mask.astype(np.float32) / 255
+        if rng.random() < self.pairs.cutout_on_other:
+            scene = self._background(rng)
+            scenes = [scene, self._background(rng) if rng.random() < 0.5 else scene]
+            images = [
+                scene + (image - scene) * alpha
+                for scene, image in zip(scenes, images, strict=True)
+            ]
+        return images[0], images[1]
+
+    def _background(self, rng: np.random.Generator) -> np.ndarray:
+        """Some other crop, moved so that its own target is rarely in the middle."""
+        rows = self.library.tracks[self._draw_track(rng)]
+        image = self.library.crop(int(rng.choice(rows))).astype(np.float32)
+        zoom = float(rng.uniform(1.0, 2.0))
+        reach = image.shape[0] / 3
+        x, y = rng.uniform(-reach, reach, size=2)
+        return augment.deform(
+            image, bool(rng.random() < 0.5), float(rng.uniform(-20, 20)), 1.0, zoom, (x, y)
+        )
+
+    def _disturb(self, image: np.ndarray, item: int, rng: np.random.Generator) -> np.ndarray:
+        """Paste a neighbour beside the target, or something over a part of it."""
+        middle = (image.shape[0] - 1) / 2
+        width, height = self.library.size[item]
+        if rng.random() < self.augmentation.distractor:
+            patch, alpha = self._object(rng, float(rng.uniform(0.6, 1.4)))
+            angle = rng.uniform(0, 2 * np.pi)
+            reach = rng.uniform(0.9, 1.8)
+            x = middle + np.cos(angle) * reach * (width + patch.shape[1]) / 2
+            y = middle + np.sin(angle) * reach * (height + patch.shape[0]) / 2
+            image = augment.paste(image, patch, alpha, (x, y))
+        if rng.random() < self.augmentation.occluder:
+            scene = self._background(rng)
+            rows = max(2, int(height * rng.uniform(0.3, 0.6)))
+            columns = max(2, int(width * rng.uniform(0.3, 1.0)))
+            x = middle + rng.uniform(-0.4, 0.4) * width
+            y = middle + rng.choice((-0.4, 0.4)) * height
+            image = augment.paste(
+                image, scene[:rows, :columns], np.ones((rows, columns), np.float32), (x, y)
+            )
+        return image
+
+    def _object(self, rng: np.random.Generator, zoom: float) -> tuple[np.ndarray, np.ndarray]:
+        """The target of another track as (h, w) patch and its alpha."""
+        item = int(rng.choice(self.library.tracks[self._draw_track(rng)]))
+        crop, mask = self.library.crop(item), self.library.mask(item)
+        width, height = self.library.size[item]
+        half = (min(int(height / 2), crop.shape[0] // 2), min(int(width / 2), crop.shape[1] // 2))
+        middle = crop.shape[0] // 2
+        inner = (
+            slice(middle - half[0], middle + half[0]), slice(middle - half[1], middle + half[1])
+        )
+        size = (max(2, round(2 * half[1] * zoom)), max(2, round(2 * half[0] * zoom)))  # w, h
+        patch = cv2.resize(crop[inner].astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        if mask is None:
+            return patch, augment.soft_ellipse(size[1], size[0])
+        alpha = cv2.resize(mask[inner].astype(np.float32) / 255, size)
+        return patch, alpha
