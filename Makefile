@@ -1,0 +1,46 @@
+# make setup | demo | test | lint | bench | colcon | clean; every target sets up what it needs.
+#   PYTHON=python3.12     interpreter of the environment (default: python3.11, or python3 where ROS 2 is sourced)
+#   make demo SOURCE=DIR  a sequence folder or video in place of the simulated camera
+#   ARGS="..."            further arguments for test, demo and bench
+
+PYTHON ?= $(if $(ROS_DISTRO),python3,python3.11)
+BIN := $(CURDIR)/.venv/bin
+
+# Without this profile Fast DDS drops most thermal frames (docs/decisions.md).
+export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+# Set by the ROS wheels of another environment, it would keep ours from finding its libraries.
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench colcon clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -4
+
+setup:
+	@$(PYTHON) -c "" 2>/dev/null || { \
+	  echo "setup: error: cannot run $(PYTHON); apt install python3.11 python3.11-venv python3.11-dev, or name another Python with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) tools/embedded_ros/setup_env.py
+
+demo: setup
+	$(BIN)/python -m mlss_tracker_ros.demo --out build/demo $(if $(SOURCE),--source "$(SOURCE)") $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/mlss bench $(ARGS)
+
+colcon: setup
+	PATH="$(BIN):$$PATH" AMENT_PREFIX_PATH="$${AMENT_PREFIX_PATH:-$(CURDIR)/.venv}" \
+	  $(BIN)/colcon --log-base build/log build --base-paths . --build-base build/colcon --install-base install
+
+clean:
+	rm -rf .venv build install log *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
