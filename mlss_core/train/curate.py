@@ -24,7 +24,9 @@ import torch
 
 from mlss_core.box import Box, check_box
 from mlss_core.errors import BoxError, ConfigError, SequenceError
+from mlss_core.params import ThermalParams
 from mlss_core.patch import crop_patches, search_side
+from mlss_core.thermal import ThermalNormalizer
 
 TARGET_PX = 127  # px of a crop per target size s_z, as in the released curation (255 px = 2.008 s_z)
 TRAIN, VALIDATION = 0, 1
@@ -71,18 +73,21 @@ class SequenceTrack:
     def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
         """Read each `every`-th frame that has a box."""
         from mlss_core.sequences import load_sequence
-        from mlss_core.thermal import ThermalNormalizer
 
         sequence = load_sequence(self.path)
         if sequence.ground_truth is None:
             raise SequenceError(f"expected labels for {self.path}, got none; training needs boxes")
-        normalizer = ThermalNormalizer()
+        normalizer = ThermalNormalizer(ThermalParams())
         for index in range(0, len(sequence), self.every):
             box = sequence.box(index)
             if box is None:
                 drop("unlabelled frame")
                 continue
-            yield Sample(index, normalizer(sequence.frames[index]), box)
+            grey = normalizer(sequence.frames[index])
+            if normalizer.frozen:
+                drop("repeated or uniform frame")
+                continue
+            yield Sample(index, grey, box)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""The `mlss` command: a table of sub-commands, each imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mlss_core import __version__
+from mlss_core.errors import MlssError
+
+COMMANDS = {
+    "track": "follow a target through a sequence, a video or a bag",
+    "eval": "measure trackers on sequences with ground truth",
+    "curate": "cut training crops from sequences",
+    "train": "train the network",
+    "convert": "read a checkpoint of the authors' MATLAB code",
+    "export": "write the network for ONNX Runtime and TensorRT",
+    "bench": "measure latency and throughput",
+    "simulate": "write synthetic thermal sequences with ground truth",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; return 0, 2 for a mistake of the caller, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="mlss", description="Thermal infrared tracking with MLSSNet."
+    )
+    parser.add_argument("--version", action="version", version=f"mlss {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary.capitalize())
+        if name in arguments:  # torch and its friends are slow to import: load what is called
+            module = importlib.import_module(f"mlss_core.commands.{name}")
+            module.configure(subparser)
+            subparser.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    try:
+        code: int = args.run(args)
+    except MlssError as error:
+        print(f"mlss: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mlss: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
