@@ -45,8 +45,8 @@ setup(
     name=PACKAGE,
     version=read_version(),
     description="MLSSNet thermal infrared single-object tracker for ROS 2",
-    long_description="A Siamese single-object tracker for thermal infrared video (MLSSNet) in PyTorch, "
-    "as a plain Python package (mlss_core, command mlss) and as a ROS 2 node.",
+    long_description="A Siamese single-object tracker for thermal infrared video (MLSSNet) in "
+    "PyTorch, as a plain Python package (mlss_core, command mlss) and as a ROS 2 node.",
     license="Apache-2.0",
     maintainer="mlss_tracker maintainers",
     maintainer_email="maintainers@mlss-tracker.invalid",

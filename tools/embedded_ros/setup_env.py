@@ -5,7 +5,6 @@ Where one is sourced, the environment sees that one's packages and adds only wha
 A second run compares one stamp and ends. Needs the standard library only.
 """
 
-import ctypes.util
 import fcntl
 import hashlib
 import importlib.util
@@ -27,7 +26,7 @@ LOG = BUILD / "setup.log"
 CONSTRAINTS = HERE / "constraints.txt"
 ROS_REQUIREMENTS = HERE / "requirements-ros.txt"
 INTERFACES = HERE / "vision_msgs"
-SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))  # both the ROS wheels and constraints.txt have them
+SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))  # what the ROS wheels and constraints.txt share
 # Hash of the public vision_msgs package (4.0 to 4.2). It covers all messages inside the array, and
 # DDS matches topics by it: another hash would mean that no other ROS 2 machine understands us.
 DETECTION_ARRAY_HASH_START = "RIHS01_214274120007f4a6"
@@ -92,11 +91,9 @@ def check_prerequisites(ros_distro: str | None) -> None:
             f"expected Python 3.11, 3.12 or 3.13, got {version}; "
             "apt install python3.11 or name another one with PYTHON=..."
         )
-    if ctypes.util.find_library("c") is None and platform.libc_ver()[0] != "glibc":
-        raise SetupError("ROS 2 wheels need glibc; install ROS 2 with apt and source it")
-    for compiler in ("gcc", "g++"):
-        if shutil.which(compiler) is None:
-            raise SetupError(f"no {compiler} found; apt install {compiler}")
+    for language, names in {"C": ("cc", "gcc", "clang"), "C++": ("c++", "g++", "clang++")}.items():
+        if not any(shutil.which(name) for name in names):
+            raise SetupError(f"no {language} compiler found; apt install {names[1]}")
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
         raise SetupError(f"no Python headers found; apt install python{version}-dev")
 
@@ -104,8 +101,8 @@ def check_prerequisites(ros_distro: str | None) -> None:
 def make_environment(ros_distro: str | None) -> None:
     """Bring .venv up to date; return at once when nothing it depends on has changed."""
     interpreter = f"{sys.version} in {VENV} with {ros_distro or 'wheels'}"
-    sources = (CONSTRAINTS, ROS_REQUIREMENTS, ROOT / "setup.py", Path(__file__), *interface_files())
-    key = digest(interpreter, *sources)
+    own_files = (ROOT / "setup.py", Path(__file__))
+    key = digest(interpreter, *own_files, CONSTRAINTS, ROS_REQUIREMENTS, *interface_files())
     complete = VENV / ".setup-complete"
     if complete.is_file() and complete.read_text() == key:
         return
@@ -185,15 +182,14 @@ def install_vision_msgs() -> None:
 
 
 def use_local_headers() -> None:
-    """Point the wheels' CMake files at this machine's headers, not at those they were built with."""
-    code = "import numpy; print(numpy.get_include())"
-    output = subprocess.run([VENV_PYTHON, "-c", code], capture_output=True, text=True, check=True)
-    tag = f"{sys.version_info.major}{sys.version_info.minor}"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    built_with = f"/opt/python/cp{tag}-cp{tag}"
+    """Point the wheels' CMake files at our headers instead of their build machine's."""
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    theirs_root = f"/opt/python/{tag}-{tag}"
+    numpy_headers = f"lib/{version}/site-packages/numpy/_core/include"
     replacements = {
-        f"{built_with}/include/python{version}": sysconfig.get_path("include"),
-        f"{built_with}/lib/python{version}/site-packages/numpy/_core/include": output.stdout.strip(),
+        f"{theirs_root}/include/{version}": sysconfig.get_path("include"),
+        f"{theirs_root}/{numpy_headers}": str(VENV / numpy_headers),
     }
     for path in VENV.glob("share/**/*.cmake"):
         text = original = path.read_text()
