@@ -1,4 +1,4 @@
-"""Child process of test_transport: sends numbered thermal frames at a fixed rate, as a camera does."""
+"""Child process of test_transport: sends numbered thermal frames at a fixed rate."""
 
 import sys
 import time

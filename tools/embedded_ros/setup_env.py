@@ -1,6 +1,7 @@
 """Makes .venv, the environment of every make target; run by `make setup`.
 
-Where no ROS 2 is sourced, it installs ROS 2 Kilted from wheels and builds the vision_msgs messages.
+Where no ROS 2 is sourced, it installs ROS 2 Kilted from wheels and builds the vision_msgs
+messages.
 Where one is sourced, the environment sees that one's packages and adds only what is missing.
 A second run compares one stamp and ends. Needs the standard library only.
 """
