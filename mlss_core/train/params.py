@@ -1,0 +1,123 @@
+"""Settings of a training run: a YAML file read into frozen dataclasses, unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlss_core.errors import ConfigError
+from mlss_core.params import NetworkParams, _Checked, _param
+from mlss_core.train.augment import AugmentParams
+from mlss_core.train.pairs import PairParams
+
+
+@dataclass(frozen=True)
+class TrainParams(_Checked):
+    """A training run; stored with its checkpoints."""
+
+    crops: str = _param("build/crops", "Folder that mlss curate filled.")
+    out: str = _param("build/train", "Folder of checkpoints and logs.")
+    steps: int = _param(20000, "Optimiser steps.", range=(1, 10**8))
+    batch: int = _param(8, "Pairs per step, over all processes.", range=(1, 65536))
+    seed: int = _param(0, "Seed of weights and pairs.", range=(0, 2**31))
+    learning_rate: float = _param(1e-2, "First learning rate.", range=(1e-9, 10))
+    final_learning_rate: float = _param(1e-4, "Last learning rate.", range=(1e-9, 10))
+    stage_steps: int = _param(1, "Steps between changes of the learning rate.", range=(1, 10**8))
+    stages: int = _param(0, "Geometric stages of the rate; 0: until the end.", range=(0, 10**8))
+    warmup_steps: int = _param(100, "Steps of linear warm-up.", range=(0, 10**6))
+    momentum: float = _param(0.9, "Momentum of SGD.", range=(0, 1), source="released")
+    weight_decay: float = _param(5e-4, "Weight decay.", range=(0, 1), source="released")
+    multipliers: str = _param(
+        "uniform",
+        "Per-parameter factors of learning rate and decay.",
+        choices=("uniform", "released"),
+    )
+    initialization: str = _param(
+        "he", "'he': fan-out everywhere; 'released': attention at zero.", choices=("he", "released")
+    )
+    max_pool_gradient: str = _param(
+        "true",
+        "'released': back-propagate the attention's maximum as if it were a mean.",
+        choices=("true", "released"),
+    )
+    clip: float = _param(5.0, "Largest norm of the gradient; 0: no clipping.", range=(0, 1e6))
+    swapped_negatives: float = _param(
+        0.5, "Weight of each exemplar against its batch neighbour's instance.", range=(0, 10)
+    )
+    precision: str = _param("bf16", "Backbone precision.", choices=("fp32", "bf16", "fp16"))
+    loader_workers: int = _param(1, "Processes that make batches.", "", (0, 128))
+    checkpoint_every: int = _param(100, "Steps between checkpoints.", range=(1, 10**8))
+    validate_every: int = _param(500, "Steps between validations.", range=(1, 10**8))
+    validation_batches: int = _param(16, "Batches of a validation.", range=(0, 10**6))
+    clips: tuple[str, ...] = field(
+        default=(), metadata={"doc": "Sequences or folders the tracker runs on to validate."}
+    )
+    clip_frames: int = _param(150, "Frames of each validation clip.", range=(2, 10**6))
+    network: NetworkParams = field(default_factory=NetworkParams)
+    pairs: PairParams = field(default_factory=PairParams)
+    augment: AugmentParams = field(default_factory=AugmentParams)
+
+
+def load_train_params(path: str | Path) -> TrainParams:
+    """Read a YAML file of TrainParams.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML mapping, or holds an unknown key or bad value.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"expected a training config, got no file at {path}; see config/train.yaml")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"expected YAML in {path}, got: {reason}; mend the file") from error
+    return params_from_dict(TrainParams, values, path.name)
+
+
+def params_from_dict(cls: type[Any], values: Any, where: str) -> Any:
+    """Build a params dataclass, nested ones included, from plain values.
+
+    Raises:
+        ConfigError: an unknown key, or a value of another type or outside its range.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"expected a mapping for {where}, got {values!r}; write `key: value` lines")
+    types = typing.get_type_hints(cls)
+    known = {item.name: item for item in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"expected keys among {', '.join(known)} in {where}, got {', '.join(unknown)}; "
+            "correct the name"
+        )
+    built = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(types[name]):
+            built[name] = params_from_dict(types[name], value, f"{where}: {name}")
+        else:
+            built[name] = _convert(types[name], value, f"{where}: {name}")
+    return cls(**built)
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML reads 1e-2 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if kind == tuple[str, ...] and isinstance(value, list):
+        return tuple(str(item) for item in value)
+    if kind == dict[str, float] and isinstance(value, dict):
+        return {str(key): float(share) for key, share in value.items()}
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    name = getattr(kind, "__name__", str(kind))
+    raise ConfigError(f"expected {where} to be of type {name}, got {value!r}; correct it")
