@@ -6,9 +6,18 @@
 PYTHON ?= $(if $(ROS_DISTRO),python3,python3.11)
 BIN := $(CURDIR)/.venv/bin
 
-# Without this profile Fast DDS drops most thermal frames (docs/decisions.md).
+# Without this profile Fast DDS drops most thermal frames (docs/decisions.md). ROS 2 up to Jazzy
+# knows the first name only, and Humble has its own name for staying on this machine.
+ifneq ($(filter humble iron jazzy,$(ROS_DISTRO)),)
+export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+else
 export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+endif
+ifeq ($(ROS_DISTRO),humble)
+export ROS_LOCALHOST_ONLY ?= 1
+else
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+endif
 # Set by the ROS wheels of another environment, it would keep ours from finding its libraries.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
