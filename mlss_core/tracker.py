@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -109,8 +110,10 @@ class MLSSTracker:
         self._targets[target_id] = target
         self._frame_hw = grey.shape
 
-    def update(self, frame: np.ndarray) -> list[TrackResult]:
-        """Follow every target into the next frame.
+    def update(
+        self, frame: np.ndarray, only: Collection[str] | None = None
+    ) -> list[TrackResult]:
+        """Follow every target, or those named in `only`, into the next frame.
 
         Returns:
             One TrackResult per target, in the order of `target_ids`; empty without targets.
@@ -118,10 +121,10 @@ class MLSSTracker:
         Raises:
             FrameError: the frame cannot be used, or has another size than the one before.
         """
-        if not self._targets:
+        targets = [t for t in self._targets.values() if only is None or t.target_id in only]
+        if not targets:
             return []
         grey = self._next_frame(frame)
-        targets = list(self._targets.values())
         if self._normalize.frozen:
             return [self._result(target, TrackState.FROZEN) for target in targets]
         pixels = torch.from_numpy(grey)
