@@ -1,5 +1,7 @@
 """Starts the tracker node on a thermal image topic."""
 
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
@@ -82,15 +84,15 @@ def generate_launch_description() -> LaunchDescription:
 
 def start_tracker(context: LaunchContext) -> list[Node]:
     """The node, with the parameters that were given."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in OPTIONAL_PARAMETERS}
     params_file = LaunchConfiguration("params_file").perform(context)
     image_topic = LaunchConfiguration("image_topic").perform(context)
+    if params_file and not Path(params_file).is_file():  # launch_ros would start without it
+        raise FileNotFoundError(f"expected a YAML file for params_file, got {params_file!r}")
     parameters = [params_file] if params_file else []
-    parameters += [
-        {name: ParameterValue(value, value_type=OPTIONAL_PARAMETERS[name])}
-        for name, value in given.items()
-        if value
-    ]
+    for name, value_type in OPTIONAL_PARAMETERS.items():
+        if LaunchConfiguration(name).perform(context):
+            value = ParameterValue(LaunchConfiguration(name), value_type=value_type)
+            parameters.append({name: value})
     return [
         Node(
             package="mlss_tracker_ros",
