@@ -24,7 +24,7 @@ _QUALITY_SLOPE = 1.0
 
 def peak_score(quality: float) -> float:
     """Peak-to-sidelobe ratio -> confidence in 0..1."""
-    return 1.0 / (1.0 + math.exp(-_QUALITY_SLOPE * (quality - _HALF_QUALITY)))
+    return 0.5 + 0.5 * math.tanh(0.5 * _QUALITY_SLOPE * (quality - _HALF_QUALITY))
 
 
 def next_state(

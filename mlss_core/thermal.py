@@ -80,11 +80,18 @@ class ThermalNormalizer:
         counts = self._without_telemetry(grey_counts(raw))
         self.frozen = self.params.freeze and is_frozen(counts, self._previous)
         self._previous = counts
-        mode = self.params.normalization
-        if mode == "none" or (mode == "auto" and counts.dtype == np.uint8):
-            return np.clip(counts.astype(np.float32), 0, 255)
-        low, high = self._next_limits(counts)
-        return np.clip((counts.astype(np.float32) - low) * (255.0 / (high - low)), 0, 255)
+        if self._limits is None or not self.frozen:  # a shutter's picture teaches nothing
+            self._limits = self._next_limits(counts)
+        return self._stretch(counts, self._limits)
+
+    def peek(self, raw: np.ndarray) -> np.ndarray:
+        """Normalise a frame out of turn: as `__call__`, but the stream's state stays as it is.
+
+        Only a stream that has not begun takes its first limits from this frame.
+        """
+        counts = self._without_telemetry(grey_counts(raw))
+        self._limits = self._limits or self._next_limits(counts)
+        return self._stretch(counts, self._limits)
 
     def _without_telemetry(self, counts: np.ndarray) -> np.ndarray:
         stop = counts.shape[0] - self.params.crop_bottom
@@ -97,21 +104,27 @@ class ThermalNormalizer:
         return counts[self.params.crop_top : stop]
 
     def _next_limits(self, counts: np.ndarray) -> tuple[float, float]:
-        if self.params.normalization == "fixed":
-            low, high = self.params.fixed_min, self.params.fixed_max
-            return low, max(high, low + self.params.min_span)
-        if self._limits is None or not self.frozen:  # a shutter's picture teaches nothing
-            sample = counts[::2, ::2]
-            percentiles = (self.params.percentile_low, self.params.percentile_high)
-            low, high = (float(limit) for limit in np.percentile(sample, percentiles))
-            if self._limits is not None:
-                rate = self.params.limit_rate
-                low = (1 - rate) * self._limits[0] + rate * low
-                high = (1 - rate) * self._limits[1] + rate * high
-            self._limits = (low, high)
-        low, high = self._limits
+        """Counts that become black and white, after this frame."""
+        mode = self.params.normalization
+        if mode == "none" or (mode == "auto" and counts.dtype == np.uint8):
+            return 0.0, 255.0
+        if mode == "fixed":
+            return self.params.fixed_min, self.params.fixed_max
+        percentiles = (self.params.percentile_low, self.params.percentile_high)
+        low, high = (float(limit) for limit in np.percentile(counts[::2, ::2], percentiles))
+        if self._limits is None:
+            return low, high
+        rate = self.params.limit_rate
+        return (
+            (1 - rate) * self._limits[0] + rate * low,
+            (1 - rate) * self._limits[1] + rate * high,
+        )
+
+    def _stretch(self, counts: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+        low, high = limits
         missing = max(self.params.min_span - (high - low), 0.0)
-        return low - missing / 2, high + missing / 2
+        low, high = low - missing / 2, high + missing / 2
+        return np.clip((counts.astype(np.float32) - low) * (255.0 / (high - low)), 0, 255)
 
 
 def is_frozen(counts: np.ndarray, previous: np.ndarray | None) -> bool:

@@ -95,7 +95,10 @@ class MLSSTracker:
             FrameError: the frame cannot be used, or has another size than the targets' frames.
             BoxError: the box cannot be used, see `mlss_core.box.check_box`.
         """
-        grey = self._next_frame(frame)
+        self._check_size(frame)
+        if not self._targets:  # nothing is followed: the stream starts anew
+            self._normalize = ThermalNormalizer(self.params.thermal)
+        grey = self._normalize.peek(frame)
         box = check_box(self._shift_rows(box, -1), grey.shape, self.params.presence.min_box_px)
         if float(grey.min()) == float(grey.max()):
             raise FrameError(
@@ -108,12 +111,17 @@ class MLSSTracker:
         target.templates = self._templates_at([target], pixels, [size_px])[0]
         self._targets.pop(target_id, None)
         self._targets[target_id] = target
-        self._frame_hw = grey.shape
+        self._frame_hw = frame.shape[:2]
 
     def update(
         self, frame: np.ndarray, only: Collection[str] | None = None
     ) -> list[TrackResult]:
-        """Follow every target, or those named in `only`, into the next frame.
+        """Follow the targets into the next frame.
+
+        Args:
+            frame: the next picture of the stream.
+            only: follow these targets alone, to let them catch up with the others after they were
+                initialised on an older frame; what is known of the stream stays as it is then.
 
         Returns:
             One TrackResult per target, in the order of `target_ids`; empty without targets.
@@ -124,8 +132,9 @@ class MLSSTracker:
         targets = [t for t in self._targets.values() if only is None or t.target_id in only]
         if not targets:
             return []
-        grey = self._next_frame(frame)
-        if self._normalize.frozen:
+        self._check_size(frame)
+        grey = self._normalize(frame) if only is None else self._normalize.peek(frame)
+        if only is None and self._normalize.frozen:
             return [self._result(target, TrackState.FROZEN) for target in targets]
         pixels = torch.from_numpy(grey)
         self.last_peaks = self._search(targets, pixels)
@@ -147,18 +156,15 @@ class MLSSTracker:
         self._frame_hw = None
         self._normalize = ThermalNormalizer(self.params.thermal)
 
-    def _next_frame(self, frame: np.ndarray) -> np.ndarray:
-        if self._frame_hw is None:  # nothing is followed: the stream starts anew
-            self._normalize = ThermalNormalizer(self.params.thermal)
-            return self._normalize(frame)
-        rows_cut = self.params.thermal.crop_top + self.params.thermal.crop_bottom
-        expected = (self._frame_hw[0] + rows_cut, self._frame_hw[1])
-        if isinstance(frame, np.ndarray) and frame.ndim in (2, 3) and frame.shape[:2] != expected:
+    def _check_size(self, frame: np.ndarray) -> None:
+        if self._frame_hw is None or not isinstance(frame, np.ndarray):
+            return
+        if frame.ndim in (2, 3) and frame.shape[:2] != self._frame_hw:
+            expected_h, expected_w = self._frame_hw
             raise FrameError(
-                f"expected a frame of {expected[1]}x{expected[0]} px as before, got "
+                f"expected a frame of {expected_w}x{expected_h} px as before, got "
                 f"{frame.shape[1]}x{frame.shape[0]}; clear() and initialise the targets again"
             )
-        return self._normalize(frame)
 
     def _search(self, targets: list[_Target], pixels: Tensor) -> list[Peak]:
         search = self.params.search

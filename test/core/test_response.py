@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+
+from mlss_core.params import SearchParams
+from mlss_core.response import best_scales, locate, peak_to_sidelobe
+
+
+def bump(row, column, height=1.0, level=0.0, cells=33):
+    y = torch.arange(cells, dtype=torch.float32)[:, None] - row
+    x = torch.arange(cells, dtype=torch.float32)[None, :] - column
+    return level + height * torch.exp(-(y**2 + x**2) / 8)
+
+
+def test_peak_in_the_middle_moves_nothing_by_more_than_a_sample():
+    (peak,) = locate(bump(16, 16).expand(1, 3, 33, 33), SearchParams())
+    assert np.abs(peak.offset_xy).max() <= 0.5 / 8 + 1e-6
+    assert peak.scale_index == 1
+
+
+@pytest.mark.parametrize(("row", "column"), [(20, 16), (16, 11), (22, 25)])
+def test_offset_is_in_cells_right_and_down(row, column):
+    search = SearchParams(window_influence=0.0)
+    (peak,) = locate(bump(row, column).expand(1, 3, 33, 33), search)
+    assert peak.offset_xy == pytest.approx((column - 16, row - 16), abs=0.13)
+
+
+def test_window_prefers_the_nearer_of_two_equal_peaks():
+    twins = torch.maximum(bump(16, 18), bump(16, 30))
+    (peak,) = locate(twins.expand(1, 3, 33, 33), SearchParams())
+    assert peak.offset_xy[0] == pytest.approx(2, abs=0.3)
+
+
+def test_targets_of_one_batch_do_not_mix():
+    maps = torch.stack([bump(10, 16).expand(3, 33, 33), bump(16, 24).expand(3, 33, 33)])
+    together = locate(maps, SearchParams())
+    assert together == [locate(maps[n : n + 1], SearchParams())[0] for n in range(2)]
+
+
+def test_highest_scale_wins_only_beyond_its_penalty():
+    search = SearchParams()
+    barely = torch.stack([bump(16, 16, h) for h in (1.0, 1.0, 1.01)])[None]
+    clearly = torch.stack([bump(16, 16, h) for h in (1.0, 1.0, 1.10)])[None]
+    assert best_scales(barely, search).tolist() == [1]
+    assert best_scales(clearly, search).tolist() == [2]
+
+
+def test_negative_peaks_reward_a_change_as_released_but_not_when_rises_are_compared():
+    maps = torch.stack([bump(16, 16, 0.5, level=-1.0) for _ in range(3)])[None]
+    assert best_scales(maps, SearchParams(peak="released")).tolist() == [0]
+    assert best_scales(maps, SearchParams(peak="rise")).tolist() == [1]
+
+
+def test_sharp_peak_has_a_higher_quality_than_noise():
+    noise = np.random.default_rng(0).normal(0, 0.1, (33, 33))
+    assert peak_to_sidelobe(noise + bump(16, 16).numpy()) > 2 * peak_to_sidelobe(noise)
+
+
+def test_peak_to_sidelobe_of_a_flat_response_is_finite():
+    assert peak_to_sidelobe(np.zeros((33, 33))) == 0

@@ -1,0 +1,67 @@
+import pytest
+import torch
+from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
+
+from mlss_core.errors import ConfigError, FrameError
+from mlss_core.params import NetworkParams, released_network_params, tracker_params
+from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
+from mlss_core.tracker import MLSSTracker
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("params", [NetworkParams(), released_network_params()])
+def test_folded_network_computes_what_the_plain_one_does(params):
+    network = seeded_network(params, seed=2)
+    patches, _ = seeded_patches()
+    plain = InferenceNetwork(network, CPU, "fp32", plain=True).features(patches)
+    folded = InferenceNetwork(network, CPU, "fp32").features(patches)
+    for a, b in zip(plain, folded, strict=True):
+        assert torch.linalg.vector_norm(a - b) < 1e-5 * torch.linalg.vector_norm(a)
+
+
+def test_preparing_a_network_leaves_the_given_one_alone():
+    network = seeded_network(NetworkParams())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    InferenceNetwork(network, CPU, "bf16")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+
+
+@pytest.mark.parametrize(("precision", "limit_px"), [("fp32", 1e-2), ("bf16", 1.5)])
+def test_fast_paths_track_as_the_plain_one(precision, limit_px):
+    network = seeded_network(NetworkParams(), seed=1)
+    fast = MLSSTracker(network, tracker_params(), device="cpu", precision=precision)
+    plain = MLSSTracker(network, tracker_params(), device="cpu", precision="fp32")
+    plain._network = InferenceNetwork(network, CPU, "fp32", plain=True)
+    frames = seeded_frames(8)
+    for tracker in (fast, plain):
+        tracker.initialize(frames[0], seeded_box())
+    for frame in frames[1:]:
+        (a,), (b,) = fast.update(frame), plain.update(frame)
+        assert a.state == b.state
+        if a.box is not None:
+            assert max(abs(x - y) for x, y in zip(a.box, b.box, strict=True)) < limit_px
+
+
+def test_auto_device_is_one_that_is_there():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert choose_device("auto").type == expected
+
+
+def test_auto_precision_is_bf16_only_where_the_hardware_multiplies_it(monkeypatch):
+    monkeypatch.setattr("mlss_core.runtime._cpu_multiplies_bf16", lambda: True)
+    assert choose_precision("auto", CPU) == "bf16"
+    monkeypatch.setattr("mlss_core.runtime._cpu_multiplies_bf16", lambda: False)
+    assert choose_precision("auto", CPU) == "fp32"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
+def test_cuda_is_refused_where_there_is_none():
+    with pytest.raises(ConfigError, match="got none; use device cpu"):
+        choose_device("cuda")
+
+
+def test_patches_of_another_shape_are_refused():
+    with pytest.raises(FrameError, match="cut grey patches"):
+        InferenceNetwork(seeded_network(), CPU, "fp32").features(torch.zeros(1, 3, 255, 255))

@@ -1,0 +1,132 @@
+import cv2
+import numpy as np
+import pytest
+
+from mlss_core.errors import FrameError
+from mlss_core.params import ThermalParams
+from mlss_core.thermal import ThermalNormalizer, grey_counts, is_frozen
+
+
+def counts(seed=0, low=29_000, high=31_000, shape=(60, 80)):
+    return np.random.default_rng(seed).integers(low, high, shape).astype(np.uint16)
+
+
+def test_eight_bit_frame_passes_as_it_is():
+    frame = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
+    np.testing.assert_array_equal(ThermalNormalizer(ThermalParams())(frame), frame)
+
+
+def test_colour_with_equal_channels_is_that_grey_and_false_colour_its_luminance():
+    grey = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
+    np.testing.assert_array_equal(grey_counts(np.dstack([grey] * 3)), grey)
+    false = cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)
+    np.testing.assert_array_equal(grey_counts(false), cv2.cvtColor(false, cv2.COLOR_BGR2GRAY))
+
+
+def test_deep_frame_is_stretched_between_its_percentiles():
+    frame = counts()
+    grey = ThermalNormalizer(ThermalParams())(frame)
+    assert grey.dtype == np.float32
+    assert (grey.min(), grey.max()) == (0, 255)
+    low, high = np.percentile(frame[::2, ::2], (1, 99))
+    middle = np.argmin(np.abs(frame - (low + high) / 2))
+    assert grey.flat[middle] == pytest.approx(127.5, abs=1)
+
+
+def test_limits_follow_a_hot_intruder_slowly():
+    normalize = ThermalNormalizer(ThermalParams())
+    frame = counts()
+    before = normalize(frame)
+    hot = frame.copy()
+    hot[:30] += 5000
+    after = normalize(hot)
+    unchanged = slice(30, None)
+    assert np.abs(after[unchanged] - before[unchanged]).max() < 40  # a new stretch would give > 150
+    settled = [normalize(hot + np.uint16(i % 2)) for i in range(200)][-1]
+    assert settled[unchanged].mean() < 60  # the hot half has taken the bright end
+
+
+def test_fixed_limits_and_no_normalisation():
+    frame = np.full((20, 20), 1500, np.uint16)
+    frame[0, 0] = 9000
+    fixed = ThermalParams(normalization="fixed", fixed_min=1000, fixed_max=2000)
+    grey = ThermalNormalizer(fixed)(frame)
+    assert grey[5, 5] == pytest.approx(127.5)
+    assert grey[0, 0] == 255
+    raw = ThermalNormalizer(ThermalParams(normalization="none"))(frame.astype(np.float32))
+    assert raw.max() == 255
+
+
+def test_constant_deep_frame_is_not_divided_by_zero():
+    grey = ThermalNormalizer(ThermalParams())(np.full((20, 20), 30_000, np.uint16))
+    assert np.isfinite(grey).all()
+
+
+def test_pixels_that_are_not_finite_become_the_lowest_count():
+    frame = np.linspace(20, 40, 400, dtype=np.float32).reshape(20, 20)
+    frame[3, 4], frame[5, 6], frame[7, 8] = np.nan, np.inf, -np.inf
+    got = grey_counts(frame)
+    assert got[3, 4] == got[5, 6] == got[7, 8] == 20
+    assert np.isnan(frame[3, 4])  # the caller's array is untouched
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (np.zeros((0, 0), np.uint8), "at least 16 px"),
+        (np.zeros((15, 100), np.uint8), "got 100x15"),
+        (np.zeros((40, 50, 4), np.uint8), r"\(40, 50, 4\)"),
+        (np.zeros((40, 50, 3), np.uint16), "uint16"),
+        (np.zeros(40, np.uint8), "pass one picture"),
+        (None, "NoneType"),
+        (np.full((20, 20), np.nan, np.float32), "finite pixel"),
+        (np.zeros((20, 20), dtype=complex), "complex128"),
+    ],
+)
+def test_unusable_frame_is_refused_with_the_reason(frame, reason):
+    with pytest.raises(FrameError, match=reason):
+        grey_counts(frame)
+
+
+def test_repeated_or_uniform_frame_is_frozen():
+    frame = counts()
+    assert is_frozen(frame, frame.copy())
+    assert is_frozen(np.full((20, 20), 7, np.uint8), None)
+    assert not is_frozen(frame, counts(seed=1))
+    assert not is_frozen(frame, None)
+
+
+def test_shutter_does_not_move_the_limits():
+    normalize = ThermalNormalizer(ThermalParams())
+    frame = counts()
+    before = normalize(frame)
+    for _ in range(50):
+        normalize(np.full((60, 80), 40_000, np.uint16))
+        assert normalize.frozen
+    np.testing.assert_allclose(normalize(frame), before, atol=5)
+    assert not normalize.frozen
+
+
+def test_peeking_at_a_frame_changes_nothing_of_the_stream():
+    normalize = ThermalNormalizer(ThermalParams())
+    frame = counts()
+    before = normalize(frame)
+    np.testing.assert_array_equal(normalize.peek(frame), before)
+    normalize.peek(frame + np.uint16(5000))
+    np.testing.assert_allclose(normalize(frame + np.uint16(1)), before, atol=1)
+    assert not normalize.frozen
+
+
+def test_freeze_recognition_can_be_switched_off():
+    normalize = ThermalNormalizer(ThermalParams(freeze=False))
+    normalize(counts())
+    normalize(counts())
+    assert not normalize.frozen
+
+
+def test_telemetry_rows_are_cut():
+    normalize = ThermalNormalizer(ThermalParams(crop_top=3, crop_bottom=2))
+    frame = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
+    np.testing.assert_array_equal(normalize(frame), frame[3:38])
+    with pytest.raises(FrameError, match="crop less"):
+        normalize(frame[:20])

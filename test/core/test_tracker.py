@@ -1,0 +1,245 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from seeded import seeded_box, seeded_frames, seeded_network
+
+from mlss_core.box import Box
+from mlss_core.errors import BoxError, ConfigError, FrameError
+from mlss_core.params import (
+    NetworkParams,
+    PresenceParams,
+    SearchParams,
+    TemplateParams,
+    ThermalParams,
+    TrackerParams,
+    tracker_params,
+)
+from mlss_core.tracker import MLSSTracker, TrackState
+
+ALWAYS_PRESENT = PresenceParams(enabled=False)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return seeded_network(NetworkParams(), seed=1)
+
+
+def make_tracker(network, **changes):
+    params = TrackerParams(**{"presence": ALWAYS_PRESENT, **changes})
+    return MLSSTracker(network, params, device="cpu", precision="fp32")
+
+
+def snapshot(tracker):
+    return {
+        target_id: (target.box, target.size_px, target.state, target.templates.semantic.clone())
+        for target_id, target in tracker._targets.items()
+    }
+
+
+def assert_untouched(tracker, before):
+    after = snapshot(tracker)
+    assert after.keys() == before.keys()
+    for target_id, (*values, template) in before.items():
+        assert list(after[target_id][:-1]) == values
+        torch.testing.assert_close(after[target_id][-1], template)
+
+
+def test_target_is_followed_even_with_random_weights(network):
+    frames = seeded_frames()
+    tracker = make_tracker(network)
+    tracker.initialize(frames[0], seeded_box())
+    for i, frame in enumerate(frames[1:], start=1):
+        (result,) = tracker.update(frame)
+        assert math.dist(result.box[:2], seeded_box(i)[:2]) < 4
+    assert result.target_id == "target"
+    assert result.state is TrackState.TRACKING
+
+
+def test_deep_frames_give_the_track_of_their_eight_bit_version(network):
+    shallow, deep = make_tracker(network), make_tracker(network)
+    frames = seeded_frames(6)
+    shallow.initialize(frames[0], seeded_box())
+    deep.initialize(28_000 + 10 * frames[0].astype(np.uint16), seeded_box())
+    for frame in frames[1:]:
+        (a,) = shallow.update(frame)
+        (b,) = deep.update(28_000 + 10 * frame.astype(np.uint16))
+        assert a.box.iou(b.box) > 0.8
+
+
+def test_many_targets_equal_single_trackers(network):
+    frames = seeded_frames(5)
+    boxes = {"moving": seeded_box(), "corner": Box(30, 25, 20, 30), "edge": Box(195, 80, 24, 24)}
+    together = make_tracker(network)
+    alone = {name: make_tracker(network) for name in boxes}
+    for name, box in boxes.items():
+        together.initialize(frames[0], box, name)
+        alone[name].initialize(frames[0], box, name)
+    for frame in frames[1:]:
+        for result in together.update(frame):
+            (expected,) = alone[result.target_id].update(frame)
+            np.testing.assert_allclose(result.box, expected.box, rtol=0, atol=1e-4)
+            assert result.score == pytest.approx(expected.score, abs=2e-3)
+            assert result.state == expected.state
+
+
+def test_targets_come_and_go(network):
+    frames = seeded_frames(4)
+    tracker = make_tracker(network)
+    assert tracker.update(frames[0]) == []
+    tracker.initialize(frames[0], seeded_box(), "a")
+    tracker.initialize(frames[0], Box(40, 40, 20, 20), "b")
+    assert [result.target_id for result in tracker.update(frames[1])] == ["a", "b"]
+    tracker.remove("a")
+    tracker.remove("never there")
+    assert tracker.target_ids == ("b",)
+    tracker.clear()
+    assert tracker.update(frames[2]) == []
+
+
+def test_same_id_restarts_that_target(network):
+    frames = seeded_frames(3)
+    tracker = make_tracker(network)
+    tracker.initialize(frames[0], Box(40, 40, 20, 20))
+    tracker.initialize(frames[1], seeded_box(1))
+    (result,) = tracker.update(frames[2])
+    assert math.dist(result.box[:2], seeded_box(2)[:2]) < 4
+
+
+@pytest.mark.parametrize("box", [Box(math.nan, 9, 9, 9), Box(500, 9, 9, 9), Box(50, 50, 9, -9)])
+def test_refused_box_leaves_the_running_track_untouched(network, box):
+    frames = seeded_frames(3)
+    tracker = make_tracker(network)
+    tracker.initialize(frames[0], seeded_box())
+    before = snapshot(tracker)
+    with pytest.raises(BoxError):
+        tracker.initialize(frames[1], box)
+    assert_untouched(tracker, before)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((90, 90), np.uint8),
+        np.zeros((160, 200, 4), np.uint8),
+        np.full((160, 200), np.nan, np.float32),
+    ],
+    ids=["another size", "four channels", "no finite pixel"],
+)
+def test_refused_frame_leaves_the_running_track_untouched(network, frame):
+    frames = seeded_frames(3)
+    tracker = make_tracker(network)
+    tracker.initialize(frames[0], seeded_box())
+    before = snapshot(tracker)
+    for call in (tracker.update, lambda f: tracker.initialize(f, seeded_box(), "other")):
+        with pytest.raises(FrameError):
+            call(frame)
+    assert_untouched(tracker, before)
+    assert tracker.update(frames[1])[0].box is not None
+
+
+def test_uniform_picture_teaches_no_target(network):
+    tracker = make_tracker(network)
+    with pytest.raises(FrameError, match="shutter"):
+        tracker.initialize(np.full((160, 200), 90, np.uint8), seeded_box())
+    assert tracker.target_ids == ()
+
+
+def test_target_added_on_the_frame_being_processed_freezes_nobody(network):
+    frames = seeded_frames(3)
+    tracker = make_tracker(network)
+    tracker.initialize(frames[0], seeded_box(), "a")
+    tracker.update(frames[1])
+    tracker.initialize(frames[2], Box(40, 40, 20, 20), "b")
+    assert [result.state.value for result in tracker.update(frames[2])] == ["TRACKING"] * 2
+
+
+def test_one_target_catches_up_while_the_others_wait(network):
+    frames = seeded_frames(5)
+    tracker = make_tracker(network)
+    tracker.initialize(frames[0], Box(40, 40, 20, 20), "waiting")
+    before = snapshot(tracker)
+    tracker.initialize(frames[0], seeded_box(), "late")
+    for frame in frames[1:]:
+        (result,) = tracker.update(frame, only=["late"])
+    assert math.dist(result.box[:2], seeded_box(4)[:2]) < 4
+    tracker.remove("late")
+    assert_untouched(tracker, before)
+    assert tracker.update(frames[4], only=["unknown"]) == []
+
+
+@pytest.mark.parametrize("shutter", ["repeated", "uniform"])
+def test_shutter_freezes_the_track_and_teaches_nothing(network, shutter):
+    frames = seeded_frames(4)
+    tracker = make_tracker(network)
+    tracker.initialize(frames[0], seeded_box())
+    (moving,) = tracker.update(frames[1])
+    before = snapshot(tracker)
+    frozen = frames[1] if shutter == "repeated" else np.full_like(frames[1], 60)
+    (held,) = tracker.update(frozen)
+    assert held.state is TrackState.FROZEN
+    assert held.box == moving.box
+    assert_untouched(tracker, before)
+    assert tracker.update(frames[2])[0].state is TrackState.TRACKING
+
+
+def test_lost_target_has_no_box_and_teaches_nothing(network):
+    presence = PresenceParams(lost_below=1.0, uncertain_below=1.0, lost_after=2, regain_above=1.0)
+    tracker = make_tracker(network, presence=presence)
+    frames = seeded_frames(5)
+    tracker.initialize(frames[0], seeded_box())
+    before = snapshot(tracker)["target"][-1]
+    states = [tracker.update(frame)[0] for frame in frames[1:]]
+    assert [result.state.value for result in states] == ["UNCERTAIN", "LOST", "LOST", "LOST"]
+    assert [result.box is None for result in states] == [False, True, True, True]
+    torch.testing.assert_close(snapshot(tracker)["target"][-1], before)
+
+
+def test_template_rolls_by_its_rate(network):
+    frames = seeded_frames(2)
+    still = make_tracker(network, template=TemplateParams(rate=0.0))
+    rolling = make_tracker(network, template=TemplateParams(rate=0.25))
+    fresh = make_tracker(network, template=TemplateParams(rate=1.0))
+    for tracker in (still, rolling, fresh):
+        tracker.initialize(frames[0], seeded_box())
+        tracker.update(frames[1])
+    first, last = (snapshot(tracker)["target"][-1] for tracker in (still, fresh))
+    torch.testing.assert_close(snapshot(rolling)["target"][-1], 0.75 * first + 0.25 * last)
+
+
+def test_size_stays_within_its_limit(network):
+    search = SearchParams(scale_limit=1.05, scale_penalty=1.0, scale_rate=1.0)
+    tracker = make_tracker(network, search=search)
+    frames = seeded_frames(12)
+    tracker.initialize(frames[0], seeded_box())
+    for frame in frames[1:]:
+        (result,) = tracker.update(frame)
+        assert seeded_box().w / 1.0501 <= result.box.w <= seeded_box().w * 1.0501
+
+
+def test_boxes_are_in_px_of_the_frame_with_its_telemetry_rows(network):
+    frames = seeded_frames(3)
+    plain = make_tracker(network)
+    cut = make_tracker(network, thermal=ThermalParams(crop_top=4, crop_bottom=2))
+    plain.initialize(frames[0], seeded_box())
+    shifted = seeded_box()._replace(cy=seeded_box().cy + 4)
+    cut.initialize(np.pad(frames[0], ((4, 2), (0, 0))), shifted)
+    for frame in frames[1:]:
+        (a,) = plain.update(frame)
+        (b,) = cut.update(np.pad(frame, ((4, 2), (0, 0))))
+        np.testing.assert_allclose(b.box, a.box._replace(cy=a.box.cy + 4), rtol=0, atol=1e-4)
+
+
+def test_reference_profile_is_plain_float32():
+    params = tracker_params("reference")
+    tracker = MLSSTracker(seeded_network(), params, device="cpu", precision="bf16")
+    assert tracker.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"), [("tpu", "auto"), ("cpu", "int8"), ("cpu", "fp16")]
+)
+def test_unknown_device_or_precision_is_refused(network, device, precision):
+    with pytest.raises(ConfigError, match="expected"):
+        MLSSTracker(network, device=device, precision=precision)
