@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from rclpy.qos import QoSProfile, qos_check_compatible
 from rclpy.qos import QoSCompatibility as Compatibility
+from rclpy.qos import QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from mlss_core.presence import TrackState
@@ -35,6 +35,18 @@ _LEVELS = {
     NodeState.ERROR: DiagnosticStatus.ERROR,
     NodeState.UNCONFIGURED: DiagnosticStatus.ERROR,
 }
+_INPUT_KEYS = {
+    "topic",
+    "received",
+    "lost",
+    "rate_hz",
+    "jitter_ms",
+    "period_ms",
+    "largest_gap_ms",
+    "image",
+    "buffered_mb",
+}
+_DEVICE_KEYS = {"device", "precision", "memory_mb", "weights"}
 _WORST_FIRST = (TrackState.LOST, TrackState.UNCERTAIN, TrackState.FROZEN, TrackState.TRACKING)
 
 
@@ -45,21 +57,51 @@ def overall_state(results: Iterable[TrackResult]) -> NodeState:
 
 
 def status_message(
-    name: str,
-    state: NodeState,
-    reason: str = "",
-    figures: Mapping[str, object] | None = None,
-    hardware_id: str = "",
+    name: str, state: NodeState, reason: str, figures: Mapping[str, object]
 ) -> DiagnosticStatus:
-    """One DiagnosticStatus: message `STATE` or `STATE: reason`; both also among the values."""
-    values = {"state": state.value, "reason": reason, **(figures or {})}
-    return DiagnosticStatus(
-        level=_LEVELS.get(state, DiagnosticStatus.WARN),
-        name=name,
-        message=f"{state.value}: {reason}" if reason else state.value,
-        hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()],
-    )
+    """`~/status`: message `STATE` or `STATE: reason`; both also among the values."""
+    level = _LEVELS.get(state, DiagnosticStatus.WARN)
+    message = f"{state.value}: {reason}" if reason else state.value
+    return _status(name, level, message, {"state": state.value, "reason": reason, **figures})
+
+
+def diagnostic_tasks(
+    name: str, state: NodeState, reason: str, figures: Mapping[str, object]
+) -> list[DiagnosticStatus]:
+    """The tasks `input`, `tracker` and `device` of `/diagnostics`."""
+    parts: dict[str, dict[str, object]] = {"input": {}, "device": {}, "tracker": {}}
+    for key, value in figures.items():
+        task = "input" if key in _INPUT_KEYS else "device" if key in _DEVICE_KEYS else "tracker"
+        parts[task][key] = value
+    tracker = status_message(f"{name}: tracker", state, reason, parts["tracker"])
+    cause = loss_cause(figures)
+    waiting = state is NodeState.WAITING_IMAGE
+    flow = cause or (reason if waiting else "images arrive" if "rate_hz" in figures else "")
+    level = DiagnosticStatus.WARN if cause or waiting else DiagnosticStatus.OK
+    device = f"{figures.get('device', 'not loaded')} {figures.get('precision', '')}".strip()
+    return [
+        _status(f"{name}: input", level, flow, parts["input"]),
+        tracker,
+        _status(f"{name}: device", DiagnosticStatus.OK, device, parts["device"]),
+    ]
+
+
+def loss_cause(figures: Mapping[str, object]) -> str:
+    """Likely cause of images that went missing on the way; empty when none did."""
+    lost, received = figures.get("lost", 0), figures.get("received", 0)
+    if lost:
+        return (
+            f"{lost} images lost on the way, {received} received: the middleware's buffers are "
+            "smaller than an image; set FASTDDS_DEFAULT_PROFILES_FILE to the package's "
+            "config/fastdds.xml for camera and tracker, or see docs/topics.md for others"
+        )
+    gap, period = figures.get("largest_gap_ms"), figures.get("period_ms")
+    if isinstance(gap, float) and isinstance(period, float) and gap > 2.5 * period > 0:
+        return (
+            f"stamps show a gap of {gap:.0f} ms at a period of {period:.0f} ms, and the "
+            "middleware lost nothing: the camera or its driver left images out"
+        )
+    return ""
 
 
 def target_figures(results: Iterable[TrackResult]) -> dict[str, str]:
@@ -93,6 +135,13 @@ def describe_publishers(publishers: Iterable[TopicEndpointInfo], subscription: Q
 def parse_status(message: DiagnosticStatus) -> dict[str, str]:
     """Values of a status by key."""
     return {item.key: item.value for item in message.values}
+
+
+def _status(
+    name: str, level: bytes, message: str, figures: Mapping[str, object]
+) -> DiagnosticStatus:
+    values = [KeyValue(key=key, value=_text(value)) for key, value in figures.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, values=values)
 
 
 def _text(value: object) -> str:

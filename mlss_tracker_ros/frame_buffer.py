@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import Generic, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ class Kept(NamedTuple, Generic[T]):
     stamp_ns: int
     frame: T
     size_bytes: int
+    arrived_s: float  # steady time at which it was added
 
 
 class FrameBuffer(Generic[T]):
@@ -33,6 +35,7 @@ class FrameBuffer(Generic[T]):
         self._bytes = 0
         self._added = 0
         self._read = -1
+        self._pinned: int | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -64,13 +67,19 @@ class FrameBuffer(Generic[T]):
     def add(self, stamp_ns: int, frame: T, size_bytes: int) -> Kept[T]:
         """Keep a frame and forget those that no longer fit."""
         with self._lock:
-            kept = Kept(self._added, stamp_ns, frame, size_bytes)
+            kept = Kept(self._added, stamp_ns, frame, size_bytes, time.monotonic())
             self._kept.append(kept)
             self._added += 1
             self._bytes += size_bytes
-            while len(self._kept) > 1 and self._outlived(self._kept[0], stamp_ns):
-                self._bytes -= self._kept.popleft().size_bytes
+            while (oldest := self._outlived(stamp_ns)) is not None:
+                self._bytes -= oldest.size_bytes
+                self._kept.remove(oldest)
             return kept
+
+    def pin(self, number: int | None) -> None:
+        """Keep frame `number`, and as many after it as fit, until another or None is pinned."""
+        with self._lock:
+            self._pinned = number
 
     def mark_read(self, number: int) -> None:
         """Allow frames up to `number` to be forgotten."""
@@ -98,8 +107,14 @@ class FrameBuffer(Generic[T]):
         with self._lock:
             return [kept for kept in self._kept if kept.number > number]
 
-    def _outlived(self, oldest: Kept[T], newest_stamp_ns: int) -> bool:
+    def _outlived(self, newest_stamp_ns: int) -> Kept[T] | None:
+        """Oldest frame that may and must go; never the newest, a pinned or a held one."""
+        pinned = self._pinned is not None and self._kept[0].number == self._pinned
+        index = 1 if pinned else 0
+        if len(self._kept) < index + 2:
+            return None
+        oldest = self._kept[index]
         if self._hold_unread and oldest.number > self._read:
-            return False
-        too_old = newest_stamp_ns - oldest.stamp_ns > self._span_ns
-        return too_old or self._bytes > self._max_bytes
+            return None
+        too_old = not pinned and newest_stamp_ns - oldest.stamp_ns > self._span_ns
+        return oldest if too_old or self._bytes > self._max_bytes else None

@@ -6,12 +6,12 @@ y up as RViz has it, so a pixel (u, v) lies at (0.01 u, -0.01 v, 0).
 
 from __future__ import annotations
 
-import array
-
 import numpy as np
 from geometry_msgs.msg import Point
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
+
+from mlss_tracker_ros.image_conversion import byte_array
 
 METRES_PER_PX = 0.01
 MAX_POINTS = 1 << 20  # a larger picture leaves out whole rows and columns
@@ -42,9 +42,7 @@ def image_plane(picture: np.ndarray, header: Header) -> PointCloud2:
     ]
     cloud.point_step = _POINT.itemsize
     cloud.row_step = cloud.point_step * width
-    data = array.array("B")
-    data.frombytes(memoryview(points.view(np.uint8)).cast("B"))
-    cloud.data = data
+    cloud.data = byte_array(points)
     return cloud
 
 

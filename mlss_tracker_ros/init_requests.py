@@ -104,7 +104,9 @@ class CornerPair:
         """
         first, self._first = self._first if self.waiting(now_s) else None, None
         if not (math.isfinite(x) and math.isfinite(y)):
-            raise BoxError(f"expected a corner inside the picture, got ({x:g}, {y:g}); click again")
+            raise BoxError(
+                f"expected a corner inside the picture, got ({x:g}, {y:g}); click again"
+            )
         if first is None:
             self._first = (x, y, stamp_ns, now_s)
             return None

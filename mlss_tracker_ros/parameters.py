@@ -23,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mlss_core.errors import ConfigError
-from mlss_core.params import PROFILES, TrackerParams, check_value, tracker_params
+from mlss_core.params import PROFILES, check_value, tracker_params
 from mlss_core.runtime import DEVICES, PRECISIONS
 
 
@@ -111,7 +111,10 @@ class NodeParams(Checked):
     )
     max_targets: int = setting(16, "Most targets followed at once.", range=(1, 256))
     time_jump_s: float = setting(
-        1.0, "A stamp further back than this is a jump in time: targets are dropped.", "s", (0, 3600)
+        1.0,
+        "A stamp further back than this is a jump in time: targets are dropped.",
+        "s",
+        (0, 3600),
     )
     image_timeout_s: float = setting(
         2.0, "Without an image for this long the state is WAITING_IMAGE.", "s", (0.1, 3600.0)

@@ -123,7 +123,7 @@ class Session(Generic[Message]):
         try:
             kept = self._frame_for(request)
         except BoxError as error:
-            self._refuse(error)
+            self.refuse(error)
             return
         if kept is not None:
             self._starting.append(_Start(request, kept))
@@ -147,6 +147,12 @@ class Session(Generic[Message]):
             by_target.clear()
         self._unnamed = None
         self._event(reason)
+
+    def fail(self, error: Exception) -> None:
+        """Note that the device or the code failed on a frame; the next frame is tried again."""
+        self.broken = True
+        first_line = (str(error).splitlines() or [""])[0][:200]
+        self._event(f"processing failed: {type(error).__name__}: {first_line}")
 
     def enable(self, enabled: bool) -> None:
         """Pause or resume; templates are kept."""
@@ -209,7 +215,8 @@ class Session(Generic[Message]):
             if target_id not in self._catching and number < kept.number
         ]
         began = time.monotonic()
-        updated = self.tracker.update(picture, only=ready) if ready else []
+        everyone = len(ready) == len(self._at)
+        updated = self.tracker.update(picture, None if everyone else ready) if ready else []
         seconds = time.monotonic() - began
         for result in updated:
             self._results[result.target_id] = result
@@ -235,7 +242,7 @@ class Session(Generic[Message]):
                 self._keep_waiting(request)
                 self._event(f"init box kept for an image that it fits: {error}")
             else:
-                self._refuse(error)
+                self.refuse(error)
             return None
         seconds = time.monotonic() - began
         if replaced is not None:
@@ -276,7 +283,7 @@ class Session(Generic[Message]):
         began = time.monotonic()
         try:
             picture = self._decode(kept.frame)
-            results = self.tracker.update(picture, only=[target_id])
+            results = self.tracker.update(picture, None if len(self._at) == 1 else [target_id])
         except FrameError:
             results = []  # it was refused, and that was said, when it was new
         seconds = time.monotonic() - began
@@ -354,7 +361,7 @@ class Session(Generic[Message]):
             try:
                 kept = self._frame_for(request)
             except BoxError as error:
-                self._refuse(error)
+                self.refuse(error)
                 continue
             if kept is None:
                 self._pending.append(request)
@@ -388,7 +395,7 @@ class Session(Generic[Message]):
             known = known or any(request.target_id == target_id for request in queue)
         if not known:
             names = ", ".join(self._at) or "none is followed"
-            self._refuse(
+            self.refuse(
                 BoxError(
                     f"expected the id of a target to stop ({names}), got {target_id!r}; check "
                     "the id, or send positive sizes to start it"
@@ -409,7 +416,8 @@ class Session(Generic[Message]):
         if target_id == self._unnamed:
             self._unnamed = None
 
-    def _refuse(self, error: Exception) -> None:
+    def refuse(self, error: Exception) -> None:
+        """Say why a box cannot be used; nothing else changes."""
         self._event(f"init box refused: {error}")
 
     def _event(self, reason: str) -> None:

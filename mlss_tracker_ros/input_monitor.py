@@ -1,0 +1,79 @@
+"""Figures of the image stream and of the work on it, for `~/status` and `/diagnostics`."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+
+WINDOW = 120  # images that the figures look back on
+
+
+class InputMonitor:
+    """Arrival rate, jitter and gaps of images; times are steady, not ROS time."""
+
+    def __init__(self) -> None:
+        self._arrivals: deque[float] = deque(maxlen=WINDOW)
+        self._stamps_ns: deque[int] = deque(maxlen=WINDOW)
+        self.received = 0
+        self.lost = 0  # as the middleware reports them
+        self.description = ""
+
+    def arrived(self, stamp_ns: int, description: str) -> None:
+        """Note one image."""
+        self._arrivals.append(time.monotonic())
+        self._stamps_ns.append(stamp_ns)
+        self.received += 1
+        self.description = description
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds since the last image; None before the first."""
+        return time.monotonic() - self._arrivals[-1] if self._arrivals else None
+
+    def figures(self) -> dict[str, object]:
+        """Received and lost images, rate, jitter, and the largest gap between stamps."""
+        figures: dict[str, object] = {"received": self.received, "lost": self.lost}
+        times, stamps = list(self._arrivals), list(self._stamps_ns)
+        if len(times) > 2:
+            gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+            stamp_gaps = [(b - a) / 1e9 for a, b in zip(stamps, stamps[1:], strict=False)]
+            figures["rate_hz"] = 1.0 / max(statistics.fmean(gaps), 1e-9)
+            figures["jitter_ms"] = statistics.pstdev(gaps) * 1e3
+            figures["period_ms"] = statistics.median(stamp_gaps) * 1e3
+            figures["largest_gap_ms"] = max(stamp_gaps) * 1e3
+        figures["image"] = self.description
+        return figures
+
+
+class WorkMonitor:
+    """Time from an image's arrival to its detections, and the tracker's share of it."""
+
+    def __init__(self) -> None:
+        self._done: deque[tuple[float, float, float]] = deque(maxlen=WINDOW)
+
+    def processed(self, latency_s: float, tracker_s: float) -> None:
+        """Note one processed image."""
+        self._done.append((time.monotonic(), latency_s, tracker_s))
+
+    def figures(self) -> dict[str, object]:
+        """Processed images a second, and medians and 95 % limits in ms."""
+        done = list(self._done)
+        if len(done) < 2:
+            return {}
+        latencies = sorted(latency for _, latency, _ in done)
+        return {
+            "tracker_fps": (len(done) - 1) / max(done[-1][0] - done[0][0], 1e-9),
+            "latency_ms_p50": statistics.median(latencies) * 1e3,
+            "latency_ms_p95": latencies[int(0.95 * (len(latencies) - 1))] * 1e3,
+            "tracker_ms_p50": statistics.median(tracker for _, _, tracker in done) * 1e3,
+        }
+
+
+def memory_mb() -> float:
+    """Resident memory of this process (Linux; 0 elsewhere)."""
+    try:
+        with open("/proc/self/statm") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * 4096 / 1e6
+    except OSError:
+        return 0.0

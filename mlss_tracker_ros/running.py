@@ -1,0 +1,46 @@
+"""Runs a node as a process that ends with 0 and without a traceback on Ctrl-C and SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from mlss_core.errors import MlssError
+
+
+def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Spin the node until the process is told to end.
+
+    Args:
+        make_node: called once ROS 2 is up; its `close`, if any, is called at the end.
+        args: command line; None for the process's own.
+
+    Returns:
+        Exit code: 0, or 1 after one line on stderr when the node cannot be made.
+    """
+    node: Node | None = None
+    try:
+        rclpy.init(args=args)
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # asked to end
+    except MlssError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not break the exit
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            if hasattr(node, "close"):
+                node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,78 @@
+"""The one thread that owns the device: it takes commands and frames to a Session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from mlss_tracker_ros.session import Session, Step
+
+Message = TypeVar("Message")
+
+
+class Worker(Generic[Message]):
+    """Runs a session's steps while there is work; any thread may add frames and commands."""
+
+    def __init__(
+        self,
+        session: Session[Message],
+        on_step: Callable[[Step[Message]], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            session: nobody else may call its methods from now on; reading its figures is safe.
+            on_step: called in the thread with every frame that was processed.
+            on_change: called in the thread after every command and every step.
+        """
+        self.session = session
+        self._on_step = on_step
+        self._on_change = on_change
+        self._commands: list[Callable[[Session[Message]], object]] = []
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
+        self._thread.start()
+
+    def add_frame(self, message: Message, stamp_ns: int, size_bytes: int) -> None:
+        """Keep a frame for the thread."""
+        self.session.buffer.add(stamp_ns, message, size_bytes)
+        with self._wake:
+            self._wake.notify()
+
+    def post(self, command: Callable[[Session[Message]], object]) -> None:
+        """Have a command run between two frames."""
+        with self._wake:
+            self._commands.append(command)
+            self._wake.notify()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """End the thread after the frame in hand."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(
+                    lambda: self._closed or self._commands or self.session.has_work
+                )
+                if self._closed:
+                    return
+                commands, self._commands = self._commands, []
+            try:
+                for command in commands:
+                    command(self.session)
+                step = self.session.step()
+                if step is not None and not self._closed:
+                    self._on_step(step)
+            except Exception as error:  # the device or a defect: a robot's node must live on
+                if self._closed:
+                    return
+                self.session.fail(error)
+            if not self._closed:
+                self._on_change()
