@@ -14,11 +14,11 @@ class RelativeEntropyEnsemble(nn.Module):
 
         minimise  sum_i w_i KL(P_i || Q)   subject to  sum_j Q_j = 1.
 
-    Only -sum_i w_i sum_j P_ij log Q_j depends on Q; with a Lagrange multiplier m for the constraint,
-    -sum_i w_i P_ij / Q_j + m = 0, so Q_j is proportional to sum_i w_i P_ij: the weighted mean of the
-    responses. An offset common to all cells moves no peak, so each map may bring its own bias. The
-    weights are what the released network learns as two 1x1 convolutions (fin_adjust, fin_adjust3)
-    before its plain sum; both start at gain 1, bias -0.5.
+    Only -sum_i w_i sum_j P_ij log Q_j depends on Q; with a Lagrange multiplier m for the
+    constraint, -sum_i w_i P_ij / Q_j + m = 0, so Q_j is proportional to sum_i w_i P_ij: the
+    weighted mean of the responses. An offset common to all cells moves no peak, so each map may
+    bring its own bias. The weights are what the released network learns as two 1x1 convolutions
+    (fin_adjust, fin_adjust3) before its plain sum; both start at gain 1, bias -0.5.
     """
 
     def __init__(self) -> None:
@@ -28,6 +28,4 @@ class RelativeEntropyEnsemble(nn.Module):
 
     def forward(self, semantic: Tensor, structural: Tensor) -> Tensor:
         """Two responses (B, 1, R, R) -> their ensemble (B, 1, R, R)."""
-        return (
-            self.gain[0] * semantic + self.bias[0] + self.gain[1] * structural + self.bias[1]
-        )
+        return self.gain[0] * semantic + self.bias[0] + self.gain[1] * structural + self.bias[1]

@@ -7,33 +7,12 @@ patches of a pair share (polarity, contrast, blur) is drawn once, what changes f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from mlss_core.params import _Checked, _param
-
-
-@dataclass(frozen=True)
-class AugmentParams(_Checked):
-    """Strength of every augmentation; zeros switch it off."""
-
-    flip: float = _param(0.5, "Share of pairs mirrored left to right.", range=(0, 1))
-    rotation_deg: float = _param(6.0, "Largest turn between the patches.", "deg", (0, 180))
-    aspect: float = _param(0.06, "Largest change of aspect between the patches.", range=(0, 0.5))
-    zoom: float = _param(0.05, "Largest change of size between the patches.", range=(0, 0.5))
-    invert: float = _param(0.3, "Share of pairs with black-hot polarity.", range=(0, 1))
-    contrast: float = _param(0.8, "Largest log change of a pair's contrast.", range=(0, 3))
-    brightness: float = _param(40.0, "Largest change of a pair's mean.", "grey", (0, 255))
-    drift: float = _param(0.15, "Largest log change of gain between patches.", range=(0, 1))
-    blur: float = _param(0.4, "Share of pairs seen through a coarser sensor.", range=(0, 1))
-    noise: float = _param(10.0, "Largest standard deviation of noise.", "grey", (0, 100))
-    stripes: float = _param(5.0, "Largest standard deviation of row/column noise.", "grey", (0, 50))
-    dead_pixels: float = _param(0.1, "Share of patches with dead pixels.", range=(0, 1))
-    occluder: float = _param(0.12, "Share of instances with a partly hidden target.", range=(0, 1))
-    distractor: float = _param(0.3, "Share of instances with a pasted neighbour.", range=(0, 1))
+from mlss_core.train.params import AugmentParams
 
 
 class Look(NamedTuple):

@@ -1,9 +1,10 @@
 """Sequences to fixed-size crops in memory-mapped shards, with an index.
 
-A folder that `curate` fills holds, for each shard, `NAME.npy` (crops, uint8 (N, P, P)), for cut-outs
-also `NAME.mask.npy` (how much of a pixel is object, 0..255), and `NAME.json` (tracks, one row per
-crop, what was dropped and why), written last: a shard with its json is complete and is not made
-again. `index.npz` joins all rows; `curate.json` keeps the settings.
+A folder that `curate` fills holds, for each shard, `NAME.npy` (crops, uint8 (N, P, P)), for
+cut-outs also `NAME.mask.npy` (how much of a pixel is object, 0..255), and `NAME.json` (tracks, one
+row per crop, what was dropped and why), written last: a shard with its json is complete and is not
+made again. `index.npz` joins all rows, `curate.json` keeps the settings, `held_out.txt` lists the
+sequences of the validation split.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,7 +29,9 @@ from mlss_core.params import ThermalParams
 from mlss_core.patch import crop_patches, search_side
 from mlss_core.thermal import ThermalNormalizer
 
-TARGET_PX = 127  # px of a crop per target size s_z, as in the released curation (255 px = 2.008 s_z)
+TARGET_PX = (
+    127  # px of a crop per target size s_z, as in the released curation (255 px = 2.008 s_z)
+)
 TRAIN, VALIDATION = 0, 1
 
 
@@ -49,16 +52,6 @@ class Sample(NamedTuple):
     grey: np.ndarray  # (H, W), 0..255
     box: Box
     mask: np.ndarray | None = None  # (H, W) uint8, 255 on the object
-
-
-class Track(Protocol):
-    """One object through time."""
-
-    name: str
-    split: int
-
-    def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
-        """Read the labelled frames; `drop(reason)` counts those that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +124,9 @@ class CutoutTrack:
         cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 255)
         (x0, y0), (x1, y1) = outline.min(axis=0) - 0.5, outline.max(axis=0) - 0.5
         yield Sample(0, grey, Box.from_corners(x0, y0, x1, y1), mask)
+
+
+Track = SequenceTrack | TrackletTrack | CutoutTrack  # one object through time
 
 
 def find_tracks(source: Path, params: CurateParams) -> list[Track]:
@@ -254,6 +250,13 @@ def curate(
             ):
                 job.result()
                 progress(count, len(shards))
+    held_out = [
+        str(track.path.resolve())
+        for _, tracks in shards
+        for track in tracks
+        if isinstance(track, SequenceTrack) and track.split == VALIDATION
+    ]
+    (out / "held_out.txt").write_text("".join(f"{path}\n" for path in held_out))
     return _write_index(out, [stem for stem, _ in shards])
 
 
@@ -285,9 +288,7 @@ def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> No
                 if sample.mask is not None:
                     masks.append(_cut(sample.mask, sample.box, side, params.crop_px, fill=0.0))
                 zoom = params.crop_px / side
-                rows.append(
-                    (number, sample.frame_index, sample.box.w * zoom, sample.box.h * zoom)
-                )
+                rows.append((number, sample.frame_index, sample.box.w * zoom, sample.box.h * zoom))
         except SequenceError as error:
             dropped.update([f"unreadable sequence: {error}"])
     _save_array(stem.with_suffix(".npy"), crops, params.crop_px)

@@ -30,7 +30,8 @@ def make_labels(
         stride_px: Patch px per cell.
         radius_px: Radius of the +1 disc in patch px; 8 px are 13 of 33 x 33 cells.
     """
-    place = (torch.arange(cells, dtype=torch.float32) - (cells - 1) / 2) * stride_px  # px
+    index = torch.arange(cells, dtype=torch.float32, device=shift_px.device)
+    place = (index - (cells - 1) / 2) * stride_px  # px
     dx = place.view(1, 1, cells) - shift_px[:, 0].view(-1, 1, 1)  # (B, 1, R)
     dy = place.view(1, cells, 1) - shift_px[:, 1].view(-1, 1, 1)  # (B, R, 1)
     on_target = (dx.square() + dy.square() <= radius_px**2) & positive.view(-1, 1, 1)  # (B, R, R)

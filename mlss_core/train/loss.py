@@ -21,17 +21,20 @@ def response_loss(score: Tensor, labels: Labels) -> Tensor:
 
 
 @torch.no_grad()
-def peak_error_cells(score: Tensor, labels: Labels) -> Tensor:
-    """Distance in cells from each response's peak to the middle of its +1 cells, (B,).
+def hit_share(score: Tensor, labels: Labels, radius_cells: float = 2.0) -> Tensor:
+    """Share of the positive pairs whose peak lies on or next to the target; 0 without any.
 
-    NaN for a negative pair, which has none.
+    Args:
+        score: Response, (B, 1, R, R).
+        labels: Of the same batch; the target is the middle of the +1 cells.
+        radius_cells: Largest distance of peak and target in cells.
     """
     cells = score.shape[-1]
+    on_target = (labels.sign > 0).squeeze(1)  # (B, R, R)
+    count = on_target.sum(dim=(1, 2))
+    place = torch.arange(cells, device=score.device)
+    row = (on_target.sum(dim=2) * place).sum(dim=1) / count  # NaN for a negative pair
+    column = (on_target.sum(dim=1) * place).sum(dim=1) / count
     peak = score.flatten(1).argmax(dim=1)
-    on = (labels.sign > 0).flatten(1).float()  # (B, R R)
-    index = torch.arange(cells * cells, device=score.device, dtype=torch.float32)
-    row, column = index.div(cells, rounding_mode="floor"), index.remainder(cells)
-    total = on.sum(dim=1)  # 0 for a negative pair: NaN below
-    d_row = peak.div(cells, rounding_mode="floor") - (on * row).sum(dim=1) / total
-    d_column = peak.remainder(cells) - (on * column).sum(dim=1) / total
-    return torch.hypot(d_row, d_column)
+    distance = torch.hypot(peak.div(cells, rounding_mode="floor") - row, peak % cells - column)
+    return (distance <= radius_cells).sum() / (count > 0).sum().clamp(min=1)

@@ -1,12 +1,11 @@
 """Exemplar and instance pairs drawn from curated crops, on the fly and reproducibly.
 
-Pair `i` of step `s` depends on (seed, s, i) alone: not on the worker that makes it, nor on how many
-processes share the batch, nor on where a run was interrupted.
+Pair `i` of step `s` depends on (seed, s, i) alone: not on the worker that makes it, nor on how
+many processes share the batch, nor on where a run was interrupted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,35 +15,10 @@ import torch
 from torch import Tensor
 
 from mlss_core.errors import ConfigError, SequenceError
-from mlss_core.params import _Checked, _param
 from mlss_core.patch import crop_patches
 from mlss_core.train import augment
-from mlss_core.train.augment import AugmentParams
-from mlss_core.train.curate import TARGET_PX, TRAIN
-
-PATCH_PX = 255  # 2.008 s_z at 127 px per s_z
-
-
-@dataclass(frozen=True)
-class PairParams(_Checked):
-    """Which two crops make a pair."""
-
-    mix: dict[str, float] = field(
-        default_factory=dict,
-        metadata={"doc": "Share of pairs from each source; empty: by number of tracks."},
-    )
-    frame_range: int = _param(100, "Largest distance of the two frames.", "frames", (1, 100000))
-    easy_negative: float = _param(0.0, "Share of pairs of two tracks.", range=(0, 1))
-    hard_negative: float = _param(
-        0.05, "Share of pairs whose exemplar is background of the same track.", range=(0, 1)
-    )
-    shift_px: float = _param(36.0, "Largest shift of the target each way.", "patch px", (0, 64))
-    tightness: float = _param(
-        0.2, "Largest log change of the box around the target, shared by a pair.", range=(0, 1)
-    )
-    cutout_on_other: float = _param(
-        0.5, "Share of cut-outs pasted on other pictures.", range=(0, 1)
-    )
+from mlss_core.train.curate import TRAIN
+from mlss_core.train.params import TrainParams
 
 
 class Batch(NamedTuple):
@@ -115,26 +89,24 @@ class PairDataset(torch.utils.data.Dataset):
     def __init__(
         self,
         library: CropLibrary,
-        pairs: PairParams,
-        augmentation: AugmentParams,
-        batch: int,
-        seed: int,
+        params: TrainParams,
         rank: int = 0,
         world: int = 1,
+        seed: int | None = None,
     ) -> None:
-        unknown = set(pairs.mix) - set(library.sources)
+        mix = params.pairs.mix or {name: len(has) for name, has in library.sources.items()}
+        unknown = sorted(set(mix) - set(library.sources))
         if unknown:
             raise ConfigError(
-                f"expected pairs.mix to name curated sources {sorted(library.sources)}, got "
-                f"{sorted(unknown)}; curate them or leave them out"
+                f"expected pairs.mix to name curated sources ({', '.join(library.sources)}), got "
+                f"{', '.join(unknown)}; curate them or leave them out"
             )
-        mix = pairs.mix or {name: len(tracks) for name, tracks in library.sources.items()}
-        total = sum(mix.values())
-        self.library, self.pairs, self.augmentation = library, pairs, augmentation
+        self.library, self.pairs, self.augmentation = library, params.pairs, params.augment
         self.sources = list(mix)
-        self.shares = [mix[name] / total for name in self.sources]
-        self.mine = range(rank * batch // world, (rank + 1) * batch // world)
-        self.seed = seed
+        self.shares = np.array(list(mix.values())) / sum(mix.values())
+        self.mine = range(rank * params.batch // world, (rank + 1) * params.batch // world)
+        self.seed = params.seed if seed is None else seed
+        self.patch_px = params.network.patch_px
 
     def __getitem__(self, step: int) -> Batch:
         rngs = [np.random.default_rng((self.seed, step, number)) for number in self.mine]
@@ -142,7 +114,7 @@ class PairDataset(torch.utils.data.Dataset):
         views = [pair[0] for pair in drawn] + [pair[1] for pair in drawn]
         images = torch.from_numpy(np.stack([view.image for view in views]))
         windows = torch.tensor([view.window for view in views], dtype=torch.float64)
-        patches = crop_patches(images, windows, PATCH_PX, images.mean(dim=(1, 2)))
+        patches = crop_patches(images, windows, self.patch_px, images.mean(dim=(1, 2)))
         looked = self._change_looks(patches.squeeze(1).numpy(), rngs)
         exemplar, instance = torch.from_numpy(looked).unsqueeze(1).chunk(2)
         return Batch(
@@ -173,7 +145,9 @@ class PairDataset(torch.utils.data.Dataset):
             second = int(rng.choice(library.tracks[self._draw_track(rng, other_than=track)]))
         still, moved = self._images(first, second, rng)
         mirror = bool(rng.random() < change.flip)
-        side = PATCH_PX * float(np.exp(rng.uniform(-params.tightness, 0.5 * params.tightness)))
+        side = self.patch_px * float(
+            np.exp(rng.uniform(-params.tightness, 0.5 * params.tightness))
+        )
         still = augment.deform(still, mirror, 0.0, 1.0)
         moved = augment.deform(
             moved,
@@ -185,7 +159,7 @@ class PairDataset(torch.utils.data.Dataset):
         zoomed = side * float(np.exp(rng.uniform(-change.zoom, change.zoom)))
         shift = rng.uniform(-params.shift_px, params.shift_px, size=2)
         middle = (still.shape[0] - 1) / 2
-        x, y = middle - shift * zoomed / PATCH_PX  # the window moves against the target
+        x, y = middle - shift * zoomed / self.patch_px  # the window moves against the target
         views = _View(still, (middle, middle, side)), _View(moved, (float(x), float(y), zoomed))
         return *views, (float(shift[0]), float(shift[1])), positive
 
@@ -196,9 +170,13 @@ class PairDataset(torch.utils.data.Dataset):
         first, second = self._draw_frames(track, rng, apart=25)
         image = self.library.crop(first).astype(np.float32)
         middle = (image.shape[0] - 1) / 2
-        x, y = middle + rng.choice((-64.0, 64.0), size=2)
+        quarter = (self.patch_px + 1) / 4  # middle of a corner's 127 px of the 255 px patch
+        x, y = middle + rng.choice((-quarter, quarter), size=2)
         other = self.library.crop(second).astype(np.float32)
-        views = _View(image, (x, y, TARGET_PX)), _View(other, (middle, middle, PATCH_PX))
+        views = (
+            _View(image, (x, y, self.patch_px // 2)),
+            _View(other, (middle, middle, self.patch_px)),
+        )
         return *views, (0.0, 0.0), False
 
     def _draw_track(self, rng: np.random.Generator, other_than: int = -1) -> int:
@@ -281,7 +259,8 @@ class PairDataset(torch.utils.data.Dataset):
         half = (min(int(height / 2), crop.shape[0] // 2), min(int(width / 2), crop.shape[1] // 2))
         middle = crop.shape[0] // 2
         inner = (
-            slice(middle - half[0], middle + half[0]), slice(middle - half[1], middle + half[1])
+            slice(middle - half[0], middle + half[0]),
+            slice(middle - half[1], middle + half[1]),
         )
         size = (max(2, round(2 * half[1] * zoom)), max(2, round(2 * half[0] * zoom)))  # w, h
         patch = cv2.resize(crop[inner].astype(np.float32), size, interpolation=cv2.INTER_LINEAR)

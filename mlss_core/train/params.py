@@ -12,8 +12,50 @@ import yaml
 
 from mlss_core.errors import ConfigError
 from mlss_core.params import NetworkParams, _Checked, _param
-from mlss_core.train.augment import AugmentParams
-from mlss_core.train.pairs import PairParams
+
+
+@dataclass(frozen=True)
+class PairParams(_Checked):
+    """Which two crops make a pair."""
+
+    mix: dict[str, float] = field(
+        default_factory=dict,
+        metadata={"doc": "Share of pairs from each source; empty: by number of tracks."},
+    )
+    frame_range: int = _param(100, "Largest distance of the two frames.", "frames", (1, 100000))
+    easy_negative: float = _param(0.0, "Share of pairs of two tracks.", range=(0, 1))
+    hard_negative: float = _param(
+        0.05, "Share of pairs whose exemplar is background of the same track.", range=(0, 1)
+    )
+    shift_px: float = _param(36.0, "Largest shift of the target each way.", "patch px", (0, 64))
+    tightness: float = _param(
+        0.2, "Largest log change of the box around the target, shared by a pair.", range=(0, 1)
+    )
+    cutout_on_other: float = _param(
+        0.5, "Share of cut-outs pasted on other pictures.", range=(0, 1)
+    )
+
+
+@dataclass(frozen=True)
+class AugmentParams(_Checked):
+    """Strength of every augmentation; zeros switch it off."""
+
+    flip: float = _param(0.5, "Share of pairs mirrored left to right.", range=(0, 1))
+    rotation_deg: float = _param(6.0, "Largest turn between the patches.", "deg", (0, 180))
+    aspect: float = _param(0.06, "Largest change of aspect between the patches.", range=(0, 0.5))
+    zoom: float = _param(0.05, "Largest change of size between the patches.", range=(0, 0.5))
+    invert: float = _param(0.3, "Share of pairs with black-hot polarity.", range=(0, 1))
+    contrast: float = _param(0.8, "Largest log change of a pair's contrast.", range=(0, 3))
+    brightness: float = _param(40.0, "Largest change of a pair's mean.", "grey", (0, 255))
+    drift: float = _param(0.15, "Largest log change of gain between patches.", range=(0, 1))
+    blur: float = _param(0.4, "Share of pairs seen through a coarser sensor.", range=(0, 1))
+    noise: float = _param(10.0, "Largest standard deviation of noise.", "grey", (0, 100))
+    stripes: float = _param(
+        5.0, "Largest standard deviation of row/column noise.", "grey", (0, 50)
+    )
+    dead_pixels: float = _param(0.1, "Share of patches with dead pixels.", range=(0, 1))
+    occluder: float = _param(0.12, "Share of instances with a partly hidden target.", range=(0, 1))
+    distractor: float = _param(0.3, "Share of instances with a pasted neighbour.", range=(0, 1))
 
 
 @dataclass(frozen=True)
@@ -38,12 +80,22 @@ class TrainParams(_Checked):
         choices=("uniform", "released"),
     )
     initialization: str = _param(
-        "he", "'he': fan-out everywhere; 'released': attention at zero.", choices=("he", "released")
+        "he",
+        "'he': fan-out everywhere; 'released': attention at zero.",
+        choices=("he", "released"),
     )
     max_pool_gradient: str = _param(
         "true",
         "'released': back-propagate the attention's maximum as if it were a mean.",
         choices=("true", "released"),
+    )
+    moments: str = _param(
+        "variance",
+        "What batch norm averages for inference; released: the standard deviation.",
+        choices=("variance", "deviation"),
+    )
+    moment_rate: float = _param(
+        0.05, "Share of a step's batch in those moments.", range=(0, 1), source="released"
     )
     clip: float = _param(5.0, "Largest norm of the gradient; 0: no clipping.", range=(0, 1e6))
     swapped_negatives: float = _param(
@@ -71,7 +123,9 @@ def load_train_params(path: str | Path) -> TrainParams:
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"expected a training config, got no file at {path}; see config/train.yaml")
+        raise ConfigError(
+            f"expected a training config, got no file at {path}; see config/train.yaml"
+        )
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
@@ -87,7 +141,9 @@ def params_from_dict(cls: type[Any], values: Any, where: str) -> Any:
         ConfigError: an unknown key, or a value of another type or outside its range.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"expected a mapping for {where}, got {values!r}; write `key: value` lines")
+        raise ConfigError(
+            f"expected a mapping for {where}, got {values!r}; write `key: value` lines"
+        )
     types = typing.get_type_hints(cls)
     known = {item.name: item for item in dataclasses.fields(cls)}
     unknown = sorted(set(values) - set(known))

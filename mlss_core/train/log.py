@@ -1,0 +1,76 @@
+"""What a run leaves to read: log.csv, validation.csv and TensorBoard events."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+
+class RunLog:
+    """Two tables of figures per step, mirrored to TensorBoard where that is installed.
+
+    Rows of steps from `step` on are dropped first: a resumed run writes them again.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._folder = folder
+        self._step = step
+        self._tables: dict[str, IO[str]] = {}
+        self._events = _open_events(folder, step)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for table in self._tables.values():
+            table.close()
+        if self._events is not None:
+            self._events.close()
+
+    def write(self, name: str, step: int, figures: Mapping[str, float]) -> None:
+        """Append a row to `name`.csv; the figures must be the same each time."""
+        if name not in self._tables:
+            self._tables[name] = _continue_table(self._folder / f"{name}.csv", self._step, figures)
+        row = ",".join(f"{value:.6g}" for value in figures.values())
+        self._tables[name].write(f"{step},{row}\n")
+        self._tables[name].flush()
+        if self._events is not None:
+            for key, value in figures.items():
+                self._events.add_scalar(f"{name}/{key}", value, step)
+
+
+def read_table(path: Path) -> list[dict[str, float]]:
+    """Rows of a table that RunLog wrote; an unfinished last line is left out."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    whole = [row for row in rows if None not in row.values()]
+    return [{key: float(value) for key, value in row.items()} for row in whole]
+
+
+def _continue_table(path: Path, step: int, figures: Mapping[str, float]) -> IO[str]:
+    header = ",".join(("step", *figures))
+    lines = path.read_text().splitlines() if path.is_file() and step > 0 else []
+    kept = [line for line in lines[1:] if line.split(",")[0].isdigit()]
+    kept = [line for line in kept if int(line.split(",")[0]) <= step]
+    partial = path.with_name(path.name + ".part")
+    partial.write_text("".join(f"{line}\n" for line in [header, *kept]))
+    partial.replace(path)
+    return path.open("a")
+
+
+def _open_events(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)

@@ -1,0 +1,105 @@
+"""A run on disk: one safetensors file from which training goes on bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from mlss_core.errors import CheckpointError
+from mlss_core.train.params import TrainParams
+from mlss_core.train.step import Run, start_run
+
+FORMAT = "mlssnet-training-1"
+
+
+def save_state(path: Path, run: Run, params: TrainParams) -> None:
+    """Write weights, momentum, step and settings; the file appears whole or not at all.
+
+    Raises:
+        CheckpointError: it cannot be written; an older file is as it was.
+    """
+    tensors = {f"network.{name}": value for name, value in run.network.state_dict().items()}
+    for name, value in run.network.named_parameters():
+        momentum = run.optimizer.state[value].get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{name}"] = momentum
+    tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    header = {
+        "format": FORMAT,
+        "step": str(run.step),
+        "best": repr(run.best),
+        "scaler": json.dumps(run.scaler.state_dict()),
+        "params": json.dumps(dataclasses.asdict(params), sort_keys=True),
+    }
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.write_bytes(save(tensors, header))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"expected to write {path}, got: {error.strerror or error}; the older checkpoint is "
+            "intact, free some space and resume"
+        ) from error
+
+
+def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
+    """Read what `save_state` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, foreign, or of another network.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"expected a run to resume, got no file at {path}; leave out --resume"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"expected {path} to be a whole training state, got: {error}; start anew"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"expected {path} to be of format {FORMAT}, got {header.get('format')!r}; "
+            "resume from the state.safetensors of a run"
+        )
+    trained = json.loads(header["params"])["network"]
+    wanted = dataclasses.asdict(params.network)
+    if trained != wanted:
+        names = [name for name in wanted if trained.get(name) != wanted[name]]
+        raise CheckpointError(
+            f"expected {path} to hold a network with {_values(wanted, names)}, got "
+            f"{_values(trained, names)}; resume with the settings it was trained with"
+        )
+    run = start_run(params, device)
+    state = _with_prefix(tensors, "network.")
+    run.network.load_state_dict(state, strict=True)
+    momentum = _with_prefix(tensors, "momentum.")
+    for name, value in run.network.named_parameters():
+        if name in momentum:
+            run.optimizer.state[value]["momentum_buffer"] = torch.empty_like(value).copy_(
+                momentum[name]
+            )
+    run.scaler.load_state_dict(json.loads(header["scaler"]))
+    run.step, run.best = int(header["step"]), float(header["best"])
+    return run
+
+
+def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _values(values: dict, names: list[str]) -> str:
+    return ", ".join(f"{name} {values.get(name)}" for name in names)

@@ -1,0 +1,113 @@
+"""One optimiser step: a batch through the network, its loss, its gradient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mlss_core.errors import TrainingDivergedError
+from mlss_core.model.backbone import Features
+from mlss_core.model.batch_norm import BatchNorm
+from mlss_core.model.network import MLSSNet
+from mlss_core.train.labels import make_labels
+from mlss_core.train.loss import hit_share, response_loss
+from mlss_core.train.optimizer import initialize, learning_rate, make_optimizer
+from mlss_core.train.pairs import Batch
+from mlss_core.train.params import TrainParams
+from mlss_core.train.processes import average
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Run:
+    """All that changes while training."""
+
+    network: MLSSNet
+    optimizer: torch.optim.SGD
+    scaler: torch.amp.GradScaler  # of fp16; passes everything through otherwise
+    step: int = 0  # steps done
+    best: float = -math.inf  # best validation figure so far
+
+
+class Terms(NamedTuple):
+    """Loss of a batch and its parts, as scalars (means over processes once logged)."""
+
+    loss: Tensor
+    drawn: Tensor  # of the pairs as drawn
+    swapped: Tensor  # of every exemplar against its neighbour's instance, unweighted
+    hit: Tensor  # share of positive pairs whose peak lies within 2 cells of the target
+
+
+def start_run(params: TrainParams, device: torch.device) -> Run:
+    """First weights and an optimiser without momentum."""
+    network = MLSSNet(params.network)
+    initialize(network, params.initialization, params.seed)
+    network.semantic_attention.released_gradient = params.max_pool_gradient == "released"
+    network.to(device).train()
+    network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scaler = torch.amp.GradScaler(device.type, enabled=params.precision == "fp16")
+    return Run(network, make_optimizer(network, params), scaler)
+
+
+def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
+    """Loss of a batch: `network.forward`, with the backbone in `params.precision`.
+
+    The features serve twice: exemplar 0 is also held against instance 1 and the reverse, and so
+    on, which gives a negative pair for every pair at the price of a correlation.
+    """
+    device = batch.exemplar.device
+    dtype = _DTYPES[params.precision]
+    with torch.autocast(device.type, dtype=dtype, enabled=params.precision != "fp32"):
+        exemplar = network.features(batch.exemplar)
+        instance = network.features(batch.instance)
+    instance = Features(*(part.float() for part in instance))
+    templates = network.templates_from(Features(*(part.float() for part in exemplar)))
+    score = network.respond_to(templates, instance).fused
+    labels = make_labels(batch.shift_px, batch.positive, score.shape[-1])
+    drawn = response_loss(score, labels)
+    swapped = torch.zeros_like(drawn)
+    if params.swapped_negatives > 0:
+        neighbour = torch.arange(len(score), device=device) ^ 1
+        others = Features(*(part[neighbour] for part in instance))
+        other_score = network.respond_to(templates, others).fused
+        nowhere = torch.zeros_like(batch.positive)
+        swapped = response_loss(other_score, make_labels(batch.shift_px, nowhere, score.shape[-1]))
+    loss = drawn + params.swapped_negatives * swapped
+    return Terms(loss, drawn.detach(), swapped.detach(), hit_share(score, labels))
+
+
+def train_step(run: Run, batch: Batch, params: TrainParams, world: int = 1) -> Terms:
+    """One step of SGD on the batch that all processes share.
+
+    Raises:
+        TrainingDivergedError: the loss is not finite; weights and moments are as they were.
+    """
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(run.step, params) * group["rate_factor"]
+    run.optimizer.zero_grad()
+    terms = training_loss(run.network, batch, params)
+    run.scaler.scale(terms.loss).backward()
+    terms = Terms(*(term.detach().clone() for term in terms))
+    average(terms, world)
+    if not torch.isfinite(terms.loss):
+        raise TrainingDivergedError(
+            f"expected a finite loss, got {terms.loss.item()} at step {run.step}; resume from the "
+            "last checkpoint with a lower learning_rate or clip"
+        )
+    parameters = [value for value in run.network.parameters() if value.grad is not None]
+    average([value.grad for value in parameters if value.grad is not None], world)
+    run.scaler.unscale_(run.optimizer)
+    if params.clip > 0:
+        nn.utils.clip_grad_norm_(parameters, params.clip)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    for module in run.network.modules():
+        if isinstance(module, BatchNorm):
+            module.absorb_moments(params.moment_rate, params.moments == "deviation")
+    run.step += 1
+    return terms

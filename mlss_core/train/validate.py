@@ -1,0 +1,87 @@
+"""How good a network is: loss on held-out pairs, and the real tracker on held-out clips."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mlss_core.box import Box
+from mlss_core.evaluate.metrics import score_sequence
+from mlss_core.evaluate.run import track
+from mlss_core.model.network import MLSSNet
+from mlss_core.sequences import Sequence, find_sequences, load_sequence
+from mlss_core.tracker import MLSSTracker, TrackResult
+from mlss_core.train.pairs import Batch, PairDataset
+from mlss_core.train.params import TrainParams
+from mlss_core.train.step import training_loss
+
+
+@torch.no_grad()
+def held_out_loss(
+    network: MLSSNet, pairs: PairDataset, params: TrainParams, device: torch.device
+) -> tuple[float, float]:
+    """Loss of the drawn pairs and share of hits over the same held-out batches each time."""
+    network.eval()
+    losses, hits = [], []
+    for number in range(params.validation_batches):
+        batch = Batch(*(part.to(device) for part in pairs[number]))
+        terms = training_loss(network, batch, params)
+        losses.append(float(terms.drawn))
+        hits.append(float(terms.hit))
+    network.train()
+    return float(np.mean(losses)), float(np.mean(hits))
+
+
+def clip_success(network: MLSSNet, params: TrainParams, device: torch.device) -> dict[str, float]:
+    """Success AUC (evaluation's, from the first valid box) of the tracker on every clip."""
+    tracker = _SingleTarget(MLSSTracker(copy.deepcopy(network).eval(), device=str(device)))
+    success = {}
+    for path in held_out_clips(params):
+        clip = _shortened(load_sequence(path), params.clip_frames)
+        if clip.ground_truth is None or not (clip.ground_truth > 0).all(axis=1).any():
+            continue
+        boxes, _, _ = track(tracker, clip)
+        first = int(np.isfinite(boxes).all(axis=1).argmax())
+        success[clip.name] = score_sequence(boxes[first:], clip.ground_truth[first:]).success_auc
+    return success
+
+
+def held_out_clips(params: TrainParams) -> list[Path]:
+    """Sequences of `params.clips`: a sequence, a folder of them, or a list that curate wrote."""
+    clips: list[Path] = []
+    for name in params.clips:
+        path = Path(name)
+        if path.name == "held_out.txt" and path.is_file():
+            clips += [Path(line) for line in path.read_text().splitlines() if line]
+        elif path.is_dir() and (inside := find_sequences(path)):
+            clips += inside
+        else:
+            clips.append(path)
+    return clips
+
+
+class _SingleTarget:
+    """MLSSTracker as evaluation drives a tracker."""
+
+    def __init__(self, tracker: MLSSTracker) -> None:
+        self._tracker = tracker
+
+    def initialize(self, frame: np.ndarray, box: Box) -> None:
+        self._tracker.clear()
+        self._tracker.initialize(frame, box)
+
+    def update(self, frame: np.ndarray) -> TrackResult:
+        return self._tracker.update(frame)[0]
+
+
+def _shortened(clip: Sequence, frames: int) -> Sequence:
+    """The first frames of a clip, in memory."""
+    count = min(frames, len(clip))
+    truth = None if clip.ground_truth is None else clip.ground_truth[:count]
+    seen = None if clip.visibility is None else clip.visibility[:count]
+    images = [clip.frames[i] for i in range(count)]
+    return dataclasses.replace(clip, frames=images, ground_truth=truth, visibility=seen)
