@@ -1,0 +1,233 @@
+"""What is packaged: version, metadata, dependencies, wheel content, and the set-up's refusals."""
+
+import ast
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mlss_core
+
+SCRIPTS = {"tracker_node", "camera_node", "demo", "mlss"}
+ROS_PACKAGES = {
+    "ament_index_python",
+    "builtin_interfaces",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "launch",
+    "launch_ros",
+    "lifecycle_msgs",
+    "rcl_interfaces",
+    "rclpy",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "std_srvs",
+    "vision_msgs",
+    "visualization_msgs",
+}
+# Import name -> name on the package index, where they differ.
+DISTRIBUTIONS = {"cv2": "opencv-contrib-python-headless", "yaml": "pyyaml"}
+# Imported only where installed: their absence is handled.
+OPTIONAL = {"cv_bridge", "trax"}
+
+
+def imported_packages(folder: Path) -> set[str]:
+    """Top-level names of all third-party packages that Python files below a folder import."""
+    names = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"mlss_core", "mlss_tracker_ros"}
+
+
+def manifest(repository: Path) -> ElementTree.Element:
+    return ElementTree.parse(repository / "package.xml").getroot()
+
+
+def test_version_has_one_source(repository):
+    command = [sys.executable, "setup.py", "--version"]
+    printed = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+    assert printed.stdout.split()[-1] == mlss_core.__version__
+    assert manifest(repository).findtext("version") == mlss_core.__version__
+
+
+def test_manifest_says_what_colcon_and_rosdep_need(repository):
+    root = manifest(repository)
+    assert root.get("format") == "3"
+    assert root.findtext("name") == "mlss_tracker_ros"
+    assert root.findtext("license") == "Apache-2.0"
+    assert root.findtext("export/build_type") == "ament_python"
+    assert (repository / "LICENSE").read_text().lstrip().startswith("Apache License")
+
+
+def test_manifest_names_every_ros_package_that_is_imported(repository):
+    declared = {element.text for element in manifest(repository) if element.tag.endswith("depend")}
+    imported = imported_packages(repository / "mlss_tracker_ros")
+    imported |= imported_packages(repository / "launch")
+    assert imported & ROS_PACKAGES <= declared
+
+
+def test_requirements_name_every_package_that_is_imported(repository):
+    text = (repository / "setup.py").read_text()
+    declared = {match.lower() for match in re.findall(r'"([A-Za-z][\w-]*)(?:[<>=].*?)?"', text)}
+    imported = imported_packages(repository / "mlss_core")
+    imported |= imported_packages(repository / "mlss_tracker_ros")
+    wanted = {DISTRIBUTIONS.get(name, name) for name in imported - ROS_PACKAGES - OPTIONAL}
+    assert wanted <= declared
+
+
+def test_every_pinned_distribution_has_one_exact_version(repository):
+    lines = (repository / "tools/embedded_ros/constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+    names = [re.sub(r"[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
+    assert len(names) == len(set(names))
+
+
+def test_core_imports_without_ros():
+    """Every module of mlss_core loads where no ROS package can be imported."""
+    probe = f"""
+import importlib, pkgutil, sys
+
+for name in {sorted(ROS_PACKAGES)}:
+    sys.modules[name] = None  # importing it raises ImportError
+
+import mlss_core
+
+for module in pkgutil.walk_packages(mlss_core.__path__, "mlss_core."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(repository, tmp_path_factory) -> Iterator[zipfile.ZipFile]:
+    """The package built as pip builds it, from a copy, so that the clone stays as it is."""
+    source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("mlss_core", "mlss_tracker_ros", "config", "launch", "resource"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(repository / name, source / name, ignore=ignored)
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", "LICENSE"):
+        shutil.copy(repository / name, source / name)
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", output]
+    command = [sys.executable, "-m", "pip", "wheel", *options, source]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(next(output.glob("*.whl"))) as archive:
+        yield archive
+
+
+def test_wheel_holds_every_file_that_is_needed_at_run_time(wheel, repository):
+    names = set(wheel.namelist())
+    tracked = [
+        path
+        for package in ("mlss_core", "mlss_tracker_ros")
+        for path in (repository / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert {path.relative_to(repository).as_posix() for path in tracked} <= names
+    data = f"mlss_tracker_ros-{mlss_core.__version__}.data/data/share"
+    installed = {f"{data}/ament_index/resource_index/packages/mlss_tracker_ros"}
+    installed |= {f"{data}/mlss_tracker_ros/package.xml"}
+    for folder in ("launch", "config"):
+        files = [path for path in (repository / folder).iterdir() if path.is_file()]
+        installed |= {f"{data}/mlss_tracker_ros/{folder}/{path.name}" for path in files}
+    assert installed <= names
+
+
+def test_wheel_offers_the_commands_and_each_leads_to_a_main(wheel, repository):
+    path = f"mlss_tracker_ros-{mlss_core.__version__}.dist-info/entry_points.txt"
+    entries = dict(re.findall(r"^(\w+) = ([\w.]+):main$", wheel.read(path).decode(), re.MULTILINE))
+    assert set(entries) == SCRIPTS
+    for module in entries.values():
+        tree = ast.parse((repository / f"{module.replace('.', '/')}.py").read_text())
+        assert "main" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.fixture
+def setup_env(repository, monkeypatch):
+    """The set-up script as a module, on a machine where no ROS 2 is sourced."""
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    path = repository / "tools/embedded_ros/setup_env.py"
+    spec = importlib.util.spec_from_file_location("setup_env", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "make_environment", lambda _: pytest.fail("it went on"))
+    return module
+
+
+def refusal(setup_env, capsys) -> str:
+    """What the user reads: one line, with exit code 1."""
+    assert setup_env.main() == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("setup: error: ")
+    return lines[0]
+
+
+def test_setup_without_a_compiler_names_it(setup_env, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no C compiler found; apt install gcc" in refusal(setup_env, capsys)
+    (tmp_path / "gcc").touch(mode=0o755)
+    assert "no C++ compiler found; apt install g++" in refusal(setup_env, capsys)
+
+
+def test_setup_without_headers_names_them(setup_env, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(setup_env.sysconfig, "get_path", lambda _: str(tmp_path))
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    assert f"no Python headers found; apt install {version}-dev" in refusal(setup_env, capsys)
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_setup_without_the_venv_module_names_it(setup_env, capsys, monkeypatch, module):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        setup_env.importlib.util, "find_spec", lambda name: None if name == module else found(name)
+    )
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    assert f"apt install {version}-venv" in refusal(setup_env, capsys)
+
+
+def test_setup_on_another_architecture_points_to_apt(setup_env, capsys, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert "x86-64 Linux only, this is aarch64" in refusal(setup_env, capsys)
+
+
+def test_setup_with_an_unsupported_python_names_the_supported_ones(setup_env, capsys, monkeypatch):
+    monkeypatch.setattr(setup_env, "SUPPORTED_PYTHONS", ((3, 8),))
+    assert "expected Python 3.11, 3.12 or 3.13, got" in refusal(setup_env, capsys)
+
+
+def test_setup_with_a_sourced_ros_that_this_python_cannot_import_says_which(
+    setup_env, capsys, monkeypatch
+):
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert "apt install ros-humble-rclpy, or use" in refusal(setup_env, capsys)
+
+
+def test_make_without_the_interpreter_says_so(repository):
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    command = ["make", "--no-print-directory", "setup", "PYTHON=/nonexistent/python"]
+    result = subprocess.run(
+        command, cwd=repository, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode != 0
+    first, *rest = result.stderr.splitlines()
+    assert "cannot run /nonexistent/python; apt install python3.11" in first
+    assert all(line.startswith("make: ***") for line in rest)
