@@ -1,3 +1,3 @@
-"""MLSSNet thermal infrared tracker in PyTorch: network, tracker, training and evaluation, without ROS."""
+"""MLSSNet thermal tracker in PyTorch: network, tracker, training, evaluation; no ROS."""
 
 __version__ = "0.1.0"

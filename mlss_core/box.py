@@ -18,7 +18,7 @@ class Box(NamedTuple):
 
     @classmethod
     def from_ltwh(cls, x: float, y: float, w: float, h: float) -> Box:
-        """Convert a 1-based top-left pixel and a size (OTB, PTB-TIR, LSOTB-TIR, VOT rectangles)."""
+        """Convert a 1-based top-left pixel and a size (OTB, PTB-TIR, LSOTB-TIR, VOT)."""
         return cls(x - 1 + (w - 1) / 2, y - 1 + (h - 1) / 2, w, h)
 
     def to_ltwh(self) -> tuple[float, float, float, float]:

@@ -30,7 +30,9 @@ def save_checkpoint(
     header = dict(metadata or {})
     header["format"] = FORMAT
     header["network"] = json.dumps(dataclasses.asdict(network.params), sort_keys=True)
-    state = {name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()}
+    state = {
+        name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()
+    }
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

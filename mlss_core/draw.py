@@ -32,9 +32,7 @@ def display_picture(raw: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(raw, cv2.COLOR_GRAY2BGR)
 
 
-def draw_box(
-    picture: np.ndarray, box: Box, colour: tuple[int, int, int], label: str = ""
-) -> None:
+def draw_box(picture: np.ndarray, box: Box, colour: tuple[int, int, int], label: str = "") -> None:
     """Draw a box and a label into a (H, W, 3) uint8 picture, in place."""
     left, top, right, bottom = (round(edge) for edge in box.corners())
     cv2.rectangle(picture, (left, top), (right, bottom), (0, 0, 0), 3)
@@ -53,7 +51,9 @@ def draw_text(
         )
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, width_px: int = 320) -> np.ndarray:
+def contact_sheet(
+    pictures: Sequence[np.ndarray], columns: int = 4, width_px: int = 320
+) -> np.ndarray:
     """Tile pictures of one size row by row, each scaled to `width_px`; (H, W, 3) uint8."""
     height_px = round(pictures[0].shape[0] * width_px / pictures[0].shape[1])
     tiles = [

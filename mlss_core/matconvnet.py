@@ -34,6 +34,7 @@ _CONVOLUTIONS = {
     "join_b_deconv3_": "structural_attention.deconv2",
 }
 
+
 def load_matconvnet(path: str | Path) -> MLSSNet:
     """Read an authors' checkpoint into MLSSNet with released parameters, in evaluation mode.
 
@@ -55,7 +56,9 @@ def load_matconvnet(path: str | Path) -> MLSSNet:
     for k, suffix in enumerate(("", "3")):  # semantic, structural
         gain = _take(params, f"fin_adjust{suffix}f", (1, 1, 1, 1), path)
         state["ensemble.gain"][k] = float(gain.item())
-        state["ensemble.bias"][k] = float(_take(params, f"fin_adjust{suffix}b", (1, 1), path).item())
+        state["ensemble.bias"][k] = float(
+            _take(params, f"fin_adjust{suffix}b", (1, 1), path).item()
+        )
     _check_constants(params, network, path)
     if params:
         raise _foreign(path, f"unknown parameters {', '.join(sorted(params)[:5])}")
@@ -63,7 +66,9 @@ def load_matconvnet(path: str | Path) -> MLSSNet:
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def _batch_norm(params: dict[str, np.ndarray], i: int, state: dict[str, Tensor], path: Path) -> None:
+def _batch_norm(
+    params: dict[str, np.ndarray], i: int, state: dict[str, Tensor], path: Path
+) -> None:
     channels = len(state[f"backbone.bn{i}.weight"])
     moments = _take(params, f"br_bn{i}x", (channels, 2), path)  # mean, standard deviation
     variance = moments[:, 1].astype(np.float64) ** 2 - _BATCH_NORM_EPS
@@ -135,7 +140,9 @@ def _read_params(path: Path) -> dict[str, np.ndarray]:
     except CheckpointError:
         raise
     except Exception as error:  # scipy and h5py raise many types on damaged files
-        raise _foreign(path, f"a damaged MAT file ({' '.join(str(error).split())[:200]})") from error
+        raise _foreign(
+            path, f"a damaged MAT file ({' '.join(str(error).split())[:200]})"
+        ) from error
     raise _foreign(path, "a file that is no MAT file of version 7 or 7.3")
 
 

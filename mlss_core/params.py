@@ -1,8 +1,9 @@
 """Every tunable of the network and the tracker: frozen dataclasses, and the two profiles.
 
 A field's metadata is the single source for its documentation, its unit and its allowed range; the
-ROS parameters and `docs/` are generated from it. Sources: `released` means the authors' MATLAB code
-(QiaoLiuHit/MLSSNet, tracking/tracker.m, tracker_step.m, run_MLSSNet.m, training/make_net_MLSSNet.m).
+ROS parameters are generated from it. Sources: `released` means the authors' MATLAB code
+(QiaoLiuHit/MLSSNet: tracking/tracker.m, tracker_step.m, run_MLSSNet.m; training/
+make_net_MLSSNet.m).
 """
 
 from __future__ import annotations
@@ -155,7 +156,10 @@ class SearchParams(_Checked):
         5.0, "Largest and inverse of the smallest size, relative to the first.", range=(1, 100)
     )
     response_up: int = _param(
-        8, "Up-sampling of the response before its peak is taken.", range=(1, 16), source="released"
+        8,
+        "Up-sampling of the response before its peak is taken.",
+        range=(1, 16),
+        source="released",
     )
     window_influence: float = _param(
         0.2625, "Weight of the Hann window on the response.", range=(0, 1), source="released"

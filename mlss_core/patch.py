@@ -1,8 +1,8 @@
 """Search regions and the only crop routine, used by the tracker and by training alike.
 
-A patch is cut by two small matrices, one per axis: `patch = rows @ frame @ columns.T`. The matrices
-hold an antialiased bicubic kernel (a = -0.5, stretched when shrinking, as MATLAB's imresize), so a
-crop is a matrix product on any device, batched and free of aliasing.
+A patch is cut by two small matrices, one per axis: `patch = rows @ frame @ columns.T`. They hold
+an antialiased bicubic kernel (a = -0.5, stretched when shrinking, as MATLAB's imresize), so a crop
+is a matrix product on any device, batched and free of aliasing.
 """
 
 from __future__ import annotations
@@ -92,14 +92,20 @@ def crop_pyramid_as_released(
 
 def resize_matrix(in_px: int, out_px: int) -> Tensor:
     """MATLAB's imresize along one axis, (out_px, in_px) float64: bicubic, mirrored borders."""
-    taps = _taps(_sample_points(torch.tensor([(in_px - 1) / 2]), torch.tensor([in_px]), out_px),
-                 torch.tensor([in_px / out_px]), -in_px, 2 * in_px)[0]
+    taps = _taps(
+        _sample_points(torch.tensor([(in_px - 1) / 2]), torch.tensor([in_px]), out_px),
+        torch.tensor([in_px / out_px]),
+        -in_px,
+        2 * in_px,
+    )[0]
     before, inside, after = taps.split(in_px, dim=1)
     return inside + before.flip(1) + after.flip(1)
 
 
 def _touched(windows: Tensor, size: int, axis: int) -> tuple[int, int]:
-    half = windows[:, 2] / 2 + _KERNEL_RADIUS * (1 + windows[:, 2] / 64)  # kernel at any zoom >= 1/64
+    half = windows[:, 2] / 2 + _KERNEL_RADIUS * (
+        1 + windows[:, 2] / 64
+    )  # kernel at any zoom >= 1/64
     low = math.floor(float((windows[:, axis] - half).min()))
     high = math.ceil(float((windows[:, axis] + half).max())) + 1
     low = min(max(low, 0), size - 1)
@@ -141,9 +147,7 @@ def _cubic(distance: Tensor) -> Tensor:
     return torch.where(x <= 1, near, torch.where(x <= 2, far, torch.zeros_like(x)))
 
 
-def _subwindow(
-    image: Tensor, position_xy: tuple[float, float], side: int, fill: float
-) -> Tensor:
+def _subwindow(image: Tensor, position_xy: tuple[float, float], side: int, fill: float) -> Tensor:
     """Integer window (side, side) whose origin rounds as the authors' get_subwindow_tracking."""
     left = _round_half_away(position_xy[0] - (side + 1) / 2) - 1
     top = _round_half_away(position_xy[1] - (side + 1) / 2) - 1

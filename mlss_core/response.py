@@ -29,7 +29,7 @@ def locate(responses: Tensor, search: SearchParams) -> list[Peak]:
     """Find every target's peak (released tracker_step.m).
 
     Up-sample each response, penalise changed scales, take the scale with the highest peak, bring
-    its map to a sum of 1, mix in a Hann window and take the maximum (the first one, columns first).
+    its map to a sum of 1, mix in a Hann window and take the maximum (the first, columns first).
 
     Args:
         responses: (N, S, R, R) fused responses of N targets at S scales.

@@ -28,7 +28,9 @@ def choose_device(device: str) -> torch.device:
     if device != "cpu" and not device.startswith("cuda"):
         raise ConfigError(f"expected device auto, cpu, cuda or cuda:N, got {device!r}; choose one")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"expected a CUDA device for {device!r}, got none; use device cpu or auto")
+        raise ConfigError(
+            f"expected a CUDA device for {device!r}, got none; use device cpu or auto"
+        )
     return torch.device(device)
 
 

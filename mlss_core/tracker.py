@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from mlss_core.box import Box, check_box
 from mlss_core.checkpoint import load_network
 from mlss_core.errors import FrameError
+from mlss_core.model.backbone import Features
 from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.patch import crop_patches, crop_pyramid_as_released, search_side
@@ -81,6 +82,7 @@ class MLSSTracker:
         self._normalize = ThermalNormalizer(self.params.thermal)
         self._targets: dict[str, _Target] = {}
         self._frame_hw: tuple[int, int] | None = None
+        self._unlearnt: list[tuple[_Target, Tensor]] = []  # exemplars to roll in before searching
         self.last_peaks: list[Peak] = []  # of the last update, for debugging
 
     @property
@@ -108,14 +110,13 @@ class MLSSTracker:
         size_px = search_side(box.w, box.h, self.params.search.context)
         pixels = torch.from_numpy(grey)
         target = _Target(target_id, box, size_px, size_px, _NO_TEMPLATES, float(pixels.mean()))
-        target.templates = self._templates_at([target], pixels, [size_px])[0]
+        exemplar = self._cut_exemplar([target], [size_px], pixels)
+        target.templates = self._network.templates_from(self._network.features(exemplar))
         self._targets.pop(target_id, None)
         self._targets[target_id] = target
         self._frame_hw = frame.shape[:2]
 
-    def update(
-        self, frame: np.ndarray, only: Collection[str] | None = None
-    ) -> list[TrackResult]:
+    def update(self, frame: np.ndarray, only: Collection[str] | None = None) -> list[TrackResult]:
         """Follow the targets into the next frame.
 
         Args:
@@ -137,12 +138,21 @@ class MLSSTracker:
         if only is None and self._normalize.frozen:
             return [self._result(target, TrackState.FROZEN) for target in targets]
         pixels = torch.from_numpy(grey)
+        exemplar_sizes = [target.size_px for target in targets]
         self.last_peaks = self._search(targets, pixels)
-        previous_sizes = [target.size_px for target in targets]
         for target, peak in zip(targets, self.last_peaks, strict=True):
             self._move(target, peak, grey.shape)
-        self._learn(targets, pixels, previous_sizes)
+        self._cut_exemplars(targets, pixels, exemplar_sizes)
         return [self._result(target, target.state) for target in targets]
+
+    def learn(self) -> None:
+        """Roll the templates towards the last frame now instead of within the next update.
+
+        Changes no result; called once a box is published, it shortens the next update.
+        """
+        if self._unlearnt:
+            patches = torch.cat([patch for _, patch in self._unlearnt])
+            self._roll_templates(self._network.features(patches))
 
     def remove(self, target_id: str) -> None:
         """Stop following one target; an unknown id is ignored."""
@@ -153,6 +163,7 @@ class MLSSTracker:
     def clear(self) -> None:
         """Forget every target and everything learnt about the camera's stream."""
         self._targets.clear()
+        self._unlearnt.clear()
         self._frame_hw = None
         self._normalize = ThermalNormalizer(self.params.thermal)
 
@@ -167,13 +178,21 @@ class MLSSTracker:
             )
 
     def _search(self, targets: list[_Target], pixels: Tensor) -> list[Peak]:
+        """Correlate; the exemplars of the frame before share the forward pass."""
         search = self.params.search
         patches = self._cut(targets, pixels, [self._region_px(target) for target in targets])
+        count = len(self._unlearnt)
+        features = self._network.features(
+            torch.cat([patch for _, patch in self._unlearnt] + [patches])
+        )
+        if count:
+            self._roll_templates(Features(*(level[:count] for level in features)))
         templates = Templates(
             torch.cat([target.templates.semantic for target in targets]),
             torch.cat([target.templates.structural for target in targets]),
         )
-        responses = self._network.respond_to(templates, self._network.features(patches)).fused
+        instances = Features(*(level[count:] for level in features))
+        responses = self._network.respond_to(templates, instances).fused
         return locate(responses.unflatten(0, (len(targets), search.scales)).squeeze(2), search)
 
     def _move(self, target: _Target, peak: Peak, frame_hw: tuple[int, int]) -> None:
@@ -199,37 +218,46 @@ class MLSSTracker:
         target.size_px = min(max(target.size_px * growth, smallest), largest)
         target.box = Box(center_x, center_y, target.box.w * growth, target.box.h * growth)
 
-    def _learn(self, targets: list[_Target], pixels: Tensor, sizes_px: list[float]) -> None:
-        """Roll the templates of confident targets, cut at the size they had before the update."""
-        gated = self.params.template.gated
-        chosen = [
+    def _cut_exemplars(
+        self, targets: list[_Target], pixels: Tensor, sizes_px: list[float]
+    ) -> None:
+        """Keep what confident targets look like at their new place, at the size they had."""
+        if self.params.template.rate == 0:
+            return
+        sure = [
             (target, size)
             for target, size in zip(targets, sizes_px, strict=True)
-            if target.state is TrackState.TRACKING or not gated
+            if target.state is TrackState.TRACKING or not self.params.template.gated
         ]
-        rate = self.params.template.rate
-        if not chosen or rate == 0:
-            return
-        learners = [target for target, _ in chosen]
-        fresh = self._templates_at(learners, pixels, [size for _, size in chosen])
-        for target, new in zip(learners, fresh, strict=True):
-            target.templates = Templates(
-                *((1 - rate) * old + rate * n for old, n in zip(target.templates, new, strict=True))
-            )
+        if sure:
+            learners, sizes = zip(*sure, strict=True)
+            patches = self._cut_exemplar(learners, sizes, pixels)
+            self._unlearnt += zip(learners, patches.split(1), strict=True)
 
-    def _templates_at(
-        self, targets: list[_Target], pixels: Tensor, sizes_px: list[float]
-    ) -> list[Templates]:
+    def _roll_templates(self, exemplars: Features) -> None:
+        rate = self.params.template.rate
+        fresh = self._network.templates_from(exemplars)
+        for n, (target, _) in enumerate(self._unlearnt):
+            target.templates = Templates(
+                *(
+                    (1 - rate) * old + rate * new[n : n + 1]
+                    for old, new in zip(target.templates, fresh, strict=True)
+                )
+            )
+        self._unlearnt = []
+
+    def _cut_exemplar(
+        self, targets: Sequence[_Target], sizes_px: Sequence[float], pixels: Tensor
+    ) -> Tensor:
         sides = [size * self.params.search.region_scale for size in sizes_px]
-        patches = self._cut(targets, pixels, sides, exemplar=True)
-        batch = self._network.templates_from(self._network.features(patches))
-        return [
-            Templates(batch.semantic[n : n + 1], batch.structural[n : n + 1])
-            for n in range(len(targets))
-        ]
+        return self._cut(targets, pixels, sides, exemplar=True)
 
     def _cut(
-        self, targets: list[_Target], pixels: Tensor, sides_px: list[float], exemplar: bool = False
+        self,
+        targets: Sequence[_Target],
+        pixels: Tensor,
+        sides_px: Sequence[float],
+        exemplar: bool = False,
     ) -> Tensor:
         """Patches of every target at every scale, or of the middle scale for exemplars."""
         search = self.params.search

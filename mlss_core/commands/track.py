@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--box",
         type=parse_box,
         metavar="X,Y,W,H",
-        help="target in the first frame: left and top px (1-based as in OTB files), width, height; "
+        help="target in the first frame: left and top px (1-based, as OTB), width, height; "
         "default: the sequence's first labelled frame",
     )
     parser.add_argument("--topic", help="image topic of a rosbag")
@@ -81,7 +81,9 @@ def parse_box(text: str) -> Box:
     try:
         x, y, w, h = (float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected X,Y,W,H as four numbers, got {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"expected X,Y,W,H as four numbers, got {text!r}"
+        ) from None
     return Box.from_ltwh(x, y, w, h)
 
 

@@ -96,7 +96,10 @@ def test_exemplar_branch_reproduces_every_recorded_variable(released_network, ve
     for name, value in recorded.items():
         thinned = height_width_channel(value)[3::7, 2::7, 1::5]
         assert relative_error(thinned, expected[f"{name}__sub"]) < 1e-5, name
-    semantic, structural = released_network.semantic_attention, released_network.structural_attention
+    semantic, structural = (
+        released_network.semantic_attention,
+        released_network.structural_attention,
+    )
     full = {
         "br1_out": features.semantic,
         "join_conv3_dimred": features.structural,
@@ -187,7 +190,9 @@ def test_locate_finds_the_recorded_scale_peak_and_displacement(excerpts):
     peaks = locate(maps, search)
     for k, frame in enumerate(excerpts["track_frames"]):
         assert peaks[k].scale_index + 1 == excerpts["track_best_scale_1based"][k]
-        assert (peaks[k].row + 1, peaks[k].column + 1) == tuple(excerpts["track_peak_rc_1based"][k])
+        assert (peaks[k].row + 1, peaks[k].column + 1) == tuple(
+            excerpts["track_peak_rc_1based"][k]
+        )
         if frame > 0:
             moved_yx = pos_yx[frame] - pos_yx[frame - 1]
             to_frame = 4 * s_x[frame - 1] / 255

@@ -27,7 +27,9 @@ def test_frames_between_the_thresholds_do_not_add_up_to_lost():
 
 
 def test_lost_target_needs_more_to_come_back_than_to_stay():
-    assert states([0.1, 0.1, 0.1, 0.5, 0.59, 0.6]) == ["UNCERTAIN"] * 2 + ["LOST"] * 3 + ["TRACKING"]
+    assert states([0.1, 0.1, 0.1, 0.5, 0.59, 0.6]) == ["UNCERTAIN"] * 2 + ["LOST"] * 3 + [
+        "TRACKING"
+    ]
 
 
 def test_presence_switched_off_always_tracks():

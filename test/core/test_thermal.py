@@ -41,7 +41,9 @@ def test_limits_follow_a_hot_intruder_slowly():
     hot[:30] += 5000
     after = normalize(hot)
     unchanged = slice(30, None)
-    assert np.abs(after[unchanged] - before[unchanged]).max() < 40  # a new stretch would give > 150
+    assert (
+        np.abs(after[unchanged] - before[unchanged]).max() < 40
+    )  # a new stretch would give > 150
     settled = [normalize(hot + np.uint16(i % 2)) for i in range(200)][-1]
     assert settled[unchanged].mean() < 60  # the hot half has taken the bright end
 

@@ -32,6 +32,7 @@ def make_tracker(network, **changes):
 
 
 def snapshot(tracker):
+    tracker.learn()
     return {
         target_id: (target.box, target.size_px, target.state, target.templates.semantic.clone())
         for target_id, target in tracker._targets.items()
@@ -206,6 +207,17 @@ def test_template_rolls_by_its_rate(network):
         tracker.update(frames[1])
     first, last = (snapshot(tracker)["target"][-1] for tracker in (still, fresh))
     torch.testing.assert_close(snapshot(rolling)["target"][-1], 0.75 * first + 0.25 * last)
+
+
+def test_learning_early_changes_no_result(network):
+    frames = seeded_frames(6)
+    early, late = make_tracker(network), make_tracker(network)
+    for tracker in (early, late):
+        tracker.initialize(frames[0], seeded_box())
+    for frame in frames[1:]:
+        (a,), (b,) = early.update(frame), late.update(frame)
+        early.learn()
+        np.testing.assert_allclose(a.box, b.box, rtol=0, atol=1e-4)
 
 
 def test_size_stays_within_its_limit(network):

@@ -1,9 +1,9 @@
 """Write parity_excerpts.npz: what of the parity vectors fits into the repository.
 
-Run `python test/data/make_excerpts.py ../shared/parity`. The crops, response maps, tracker states and
-filter cases are the authors' outputs, thinned out. The `seeded_*` arrays come from this project's
-own network with weights that a seed makes, after it had passed the full vectors: they notice a
-change, they do not prove the port.
+Run `python test/data/make_excerpts.py ../shared/parity`. The crops, response maps, tracker states
+and filter cases are the authors' outputs, thinned out. The `seeded_*` arrays come from this
+project's network with weights that a seed makes, once it had passed the full vectors: they notice
+a change, they do not prove the port.
 """
 
 import sys
