@@ -56,13 +56,21 @@ def overall_state(results: Iterable[TrackResult]) -> NodeState:
     return next((NodeState[s.value] for s in _WORST_FIRST if s in states), NodeState.IDLE)
 
 
+def plain_status(
+    name: str, level: bytes, message: str, figures: Mapping[str, object]
+) -> DiagnosticStatus:
+    """One DiagnosticStatus with figures as its values."""
+    values = [KeyValue(key=key, value=_text(value)) for key, value in figures.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, values=values)
+
+
 def status_message(
     name: str, state: NodeState, reason: str, figures: Mapping[str, object]
 ) -> DiagnosticStatus:
     """`~/status`: message `STATE` or `STATE: reason`; both also among the values."""
     level = _LEVELS.get(state, DiagnosticStatus.WARN)
     message = f"{state.value}: {reason}" if reason else state.value
-    return _status(name, level, message, {"state": state.value, "reason": reason, **figures})
+    return plain_status(name, level, message, {"state": state.value, "reason": reason, **figures})
 
 
 def diagnostic_tasks(
@@ -80,9 +88,9 @@ def diagnostic_tasks(
     level = DiagnosticStatus.WARN if cause or waiting else DiagnosticStatus.OK
     device = f"{figures.get('device', 'not loaded')} {figures.get('precision', '')}".strip()
     return [
-        _status(f"{name}: input", level, flow, parts["input"]),
+        plain_status(f"{name}: input", level, flow, parts["input"]),
         tracker,
-        _status(f"{name}: device", DiagnosticStatus.OK, device, parts["device"]),
+        plain_status(f"{name}: device", DiagnosticStatus.OK, device, parts["device"]),
     ]
 
 
@@ -135,13 +143,6 @@ def describe_publishers(publishers: Iterable[TopicEndpointInfo], subscription: Q
 def parse_status(message: DiagnosticStatus) -> dict[str, str]:
     """Values of a status by key."""
     return {item.key: item.value for item in message.values}
-
-
-def _status(
-    name: str, level: bytes, message: str, figures: Mapping[str, object]
-) -> DiagnosticStatus:
-    values = [KeyValue(key=key, value=_text(value)) for key, value in figures.items()]
-    return DiagnosticStatus(level=level, name=name, message=message, values=values)
 
 
 def _text(value: object) -> str:

@@ -259,7 +259,8 @@ class Session(Generic[Message]):
         self.reason = ""
         if target_id in self._catching:
             self._catching.remove(target_id)
-        if self.buffer.after(kept.number):
+        later, upcoming = self.buffer.after(kept.number), self._next()
+        if later and (upcoming is None or later[0].number != upcoming.number):
             self._catching.append(target_id)
             self._stride, self._added_before = 1, self.buffer.added
         seen = self._last is not None and kept.number <= self._last.number
@@ -292,7 +293,7 @@ class Session(Generic[Message]):
         # twice as fast as frames arrive: the lag is gone after as long as it was
         arrived, self._added_before = self.buffer.added - self._added_before, self.buffer.added
         self._stride = 1 if self.params.process_every_frame else max(1, 2 * arrived)
-        if kept is later[-1] and not self.buffer.after(kept.number):
+        if kept is later[-1]:  # what came since then is the stream's next frame
             self._catching.remove(target_id)
         fresh = alone and kept.number > last
         if fresh:

@@ -1,0 +1,361 @@
+"""The node's rules, with a tracker that only writes down what it is asked to do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlss_core.box import Box, check_box
+from mlss_core.errors import FrameError
+from mlss_core.presence import TrackState
+from mlss_core.tracker import TrackResult
+from mlss_tracker_ros.init_requests import InitRequest
+from mlss_tracker_ros.parameters import NodeParams
+from mlss_tracker_ros.session import Session
+
+S = 10**9
+MS = 10**6
+BOX = Box(30, 20, 10, 10)
+
+
+class WritingTracker:
+    """Boxes stay where they were drawn; `calls` lists (what, picture number, targets)."""
+
+    def __init__(self):
+        self.targets = {}
+        self.calls = []
+        self.on_update = lambda: None
+
+    @property
+    def target_ids(self):
+        return tuple(self.targets)
+
+    def initialize(self, frame, box, target_id):
+        self.targets[target_id] = check_box(box, frame.shape)
+        self.calls.append(("initialize", int(frame[0, 0]), (target_id,)))
+
+    def update(self, frame, only=None):
+        if frame[0, 0] == 255:
+            raise FrameError("expected a picture, got nothing; check the camera")
+        ids = [name for name in self.targets if only is None or name in only]
+        self.calls.append(("update", int(frame[0, 0]), tuple(ids)))
+        self.on_update()
+        return [TrackResult(name, self.targets[name], 0.9, TrackState.TRACKING) for name in ids]
+
+    def remove(self, target_id):
+        self.targets.pop(target_id, None)
+
+    def clear(self):
+        self.targets.clear()
+
+
+class Bench:
+    """A session with its tracker; pictures are numbered by their first pixel."""
+
+    def __init__(self, **params):
+        self.tracker = WritingTracker()
+        self.said = []
+        self.session = Session(
+            self.tracker, self.decode, replace(NodeParams(), **params), self.said.append
+        )
+        self.pictures = 0
+
+    @staticmethod
+    def decode(picture):
+        if picture is None:
+            raise FrameError("expected an image with pixels, got none; check the camera driver")
+        return picture
+
+    def send(self, stamp_ns, size=(48, 64), dtype=np.uint8):
+        picture = np.full(size, self.pictures, dtype)
+        self.pictures += 1
+        self.session.buffer.add(stamp_ns, picture, picture.nbytes)
+
+    def send_many(self, count, start_s=1.0, period_s=0.1):
+        for n in range(count):
+            self.send(round((start_s + n * period_s) * S))
+
+    def run(self):
+        """Everything there is to do; numbers of the pictures published, with their target ids."""
+        published = []
+        for _ in range(1000):
+            if not self.session.has_work:
+                return published
+            step = self.session.step()
+            if step is not None and step.publish:
+                ids = tuple(result.target_id for result in step.results)
+                published.append((step.kept.number, ids))
+        raise AssertionError("the session never comes to rest")
+
+    def run_each(self, count, **kwargs):
+        """Send frames one by one as a slow camera does, and run after each."""
+        published = []
+        for n in range(count):
+            self.send(round((kwargs.get("start_s", 1.0) + n * 0.1) * S))
+            published += self.run()
+        return published
+
+
+def test_frames_before_any_box_are_processed_with_no_result():
+    bench = Bench()
+    assert bench.run_each(3) == [(0, ()), (1, ()), (2, ())]
+    assert bench.session.results == []
+
+
+def test_the_newest_frame_wins_and_the_others_count_as_dropped():
+    bench = Bench()
+    bench.send_many(5)
+    assert bench.run() == [(4, ())]
+    assert bench.session.dropped == 4
+    assert bench.session.processed == 1
+
+
+def test_every_frame_of_a_recording_is_processed_in_order():
+    bench = Bench(process_every_frame=True)
+    bench.send_many(50)
+    assert [number for number, _ in bench.run()] == list(range(50))
+    assert bench.session.dropped == 0
+
+
+def test_a_box_before_any_frame_waits_for_the_first_one():
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    assert bench.run() == []
+    assert "kept" in bench.session.reason
+    assert bench.run_each(2) == [(0, ("a",)), (1, ("a",))]
+
+
+def test_a_box_before_any_frame_waits_for_one_that_it_fits():
+    bench = Bench()
+    bench.session.request(InitRequest(Box(300, 200, 20, 20), 0, "a"))
+    bench.send(1 * S)
+    assert bench.run() == [(0, ())]
+    assert "outside" in bench.session.reason or "inside" in bench.session.reason
+    bench.send(2 * S, size=(256, 320))
+    assert bench.run() == [(1, ("a",))]
+
+
+def test_an_unstamped_box_starts_on_the_newest_frame_at_once():
+    bench = Bench()
+    bench.run_each(3)
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run()
+    assert bench.tracker.calls == [("initialize", 2, ("a",))]
+    assert bench.run_each(1, start_s=1.3) == [(3, ("a",))]
+
+
+def test_a_stamped_box_starts_on_its_frame_and_catches_up():
+    bench = Bench()
+    bench.run_each(10)
+    bench.session.request(InitRequest(BOX, round(1.4 * S), "a"))
+    assert bench.run() == []  # those frames were published when they were new
+    assert bench.tracker.calls[0] == ("initialize", 4, ("a",))
+    assert [number for what, number, _ in bench.tracker.calls[1:]] == [5, 6, 7, 8, 9]
+    assert bench.run_each(1, start_s=2.0) == [(10, ("a",))]
+
+
+def test_catching_up_gains_on_a_camera_that_is_faster_than_the_tracker():
+    bench = Bench(buffer_span_s=10.0)
+    bench.run_each(30)
+
+    def three_more_frames():
+        if bench.pictures < 200:
+            newest = bench.session.buffer.newest
+            for n in range(3):
+                bench.send(newest.stamp_ns + (n + 1) * 100 * MS)
+
+    bench.tracker.on_update = three_more_frames
+    bench.session.request(InitRequest(BOX, round(1.0 * S), "a"))
+    steps = 0
+    while "a" in bench.session._catching or bench.session._starting:
+        bench.session.step()
+        steps += 1
+        assert steps < 15, "a lag of 30 frames, shrinking by 3 a step, is gone after 10 steps"
+    numbers = [number for what, number, _ in bench.tracker.calls if what == "update"]
+    assert numbers == sorted(numbers)
+
+
+def test_catching_up_in_a_recording_leaves_no_frame_out_and_publishes_each():
+    bench = Bench(process_every_frame=True)
+    bench.run_each(5)
+    bench.send_many(3, start_s=1.5)
+    bench.session.request(InitRequest(BOX, round(1.0 * S), "a"))
+    published = bench.run()
+    assert published == [(n, ("a",)) for n in range(8)]
+
+
+def test_other_targets_go_on_while_one_catches_up():
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(10)
+    bench.send(round(2.0 * S))
+    bench.session.request(InitRequest(BOX, round(1.4 * S), "b"))
+    published = bench.run()
+    assert published[0] == (10, ("a",))
+    assert bench.run_each(1, start_s=2.1) == [(11, ("a", "b"))]
+    replayed = [n for what, n, ids in bench.tracker.calls if what == "update" and ids == ("b",)]
+    assert replayed == [5, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("stamp_s", [1.05, 1.9, 2.3])
+def test_a_stamp_near_the_newest_frame_takes_a_frame_near_it(stamp_s):
+    bench = Bench(buffer_span_s=0.3)
+    bench.run_each(11)  # stamps 1.0 to 2.0, kept from 1.7
+    bench.session.request(InitRequest(BOX, round(stamp_s * S) + 1, "a"))
+    bench.run()
+    if stamp_s == 1.05:
+        assert bench.tracker.calls == []
+        assert "refused" in bench.session.reason
+        assert "0.950 s before the newest" in bench.session.reason
+    elif stamp_s == 1.9:
+        assert bench.tracker.calls == [("initialize", 10, ("a",))]
+    else:
+        assert bench.tracker.calls == []
+        bench.run_each(4, start_s=2.1)
+        assert bench.tracker.calls[0] == ("initialize", 14, ("a",))
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        (Box(500, 20, 10, 10), "inside"),
+        (Box(30, 20, 1, 1), "at least"),
+        (Box(30, 20, 1000, 10), "no larger"),
+    ],
+)
+def test_a_refused_box_says_why_and_leaves_the_running_track_alone(box, reason):
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(2)
+    bench.session.request(InitRequest(box, 0, "a"))
+    bench.run()
+    assert reason in bench.session.reason
+    assert bench.session.reason in bench.said
+    assert bench.run_each(1, start_s=1.2) == [(2, ("a",))]
+    assert bench.tracker.targets["a"] == BOX
+
+
+def test_boxes_without_a_name_replace_each_other_and_named_ones_stay():
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "named"))
+    bench.session.request(InitRequest(BOX))
+    assert bench.run_each(1) == [(0, ("named", "1"))]
+    bench.session.request(InitRequest(BOX))
+    assert bench.run_each(1, start_s=1.1)[-1] == (1, ("named", "2"))
+
+
+def test_too_many_targets_are_refused():
+    bench = Bench(max_targets=2)
+    bench.run_each(1)
+    for name in "abc":
+        bench.session.request(InitRequest(BOX, 0, name))
+    bench.run()
+    assert bench.tracker.target_ids == ("a", "b")
+    assert "max_targets=2" in bench.session.reason
+    bench.session.request(InitRequest(Box(10, 10, 8, 8), 0, "a"))
+    bench.run()
+    assert bench.tracker.targets["a"] == Box(10, 10, 8, 8)
+
+
+def test_a_stop_ends_one_target_or_all_and_an_unknown_one_is_refused():
+    bench = Bench()
+    for name in "abc":
+        bench.session.request(InitRequest(BOX, 0, name))
+    bench.run_each(2)
+    bench.session.request(InitRequest(None, 0, "b"))
+    assert bench.run_each(1, start_s=1.2) == [(2, ("a", "c"))]
+    bench.session.request(InitRequest(None, 0, "x"))
+    assert "got 'x'" in bench.session.reason
+    assert bench.tracker.target_ids == ("a", "c")
+    bench.session.request(InitRequest(None))
+    assert bench.run_each(1, start_s=1.3) == [(3, ())]
+
+
+def test_reset_starts_every_target_again_from_its_last_box():
+    bench = Bench()
+    bench.run_each(1)
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.session.request(InitRequest(Box(20, 20, 8, 8), 0, "b"))
+    bench.run_each(2, start_s=1.1)
+    bench.tracker.calls.clear()
+    assert bench.session.reset() == ["a", "b"]
+    bench.run()
+    assert bench.tracker.calls == [("initialize", 2, ("a",)), ("initialize", 2, ("b",))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"size": (32, 64)}, "image changed from 64x48 px uint8 to 64x32 px uint8"),
+        ({"dtype": np.uint16}, "image changed from 64x48 px uint8 to 64x48 px uint16"),
+        ({"size": (48, 64, 3)}, "64x48 px uint8 colour"),
+    ],
+)
+def test_a_change_of_the_picture_drops_the_track_and_says_so(changes, said):
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(2)
+    bench.send(2 * S, **changes)
+    assert bench.run() == [(2, ())]
+    assert said in bench.session.reason
+    assert "dropped target a" in bench.session.reason
+
+
+def test_time_that_jumps_back_drops_the_track_and_says_so():
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(3, start_s=100.0)
+    assert bench.run_each(1, start_s=1.0) == [(3, ())]
+    assert "time jumped back by 99.2" in bench.session.reason
+    assert bench.session.buffer.find(round(100.0 * S)) is None
+
+
+def test_a_looping_recording_starts_again_on_its_init_box():
+    bench = Bench(init_box=tuple(BOX))
+    bench.run_each(3, start_s=100.0)
+    assert bench.run_each(2, start_s=1.0) == [(3, ("2",)), (4, ("2",))]
+
+
+@pytest.mark.parametrize(("step_ms", "said"), [(0, "repeats the one before"), (-200, "earlier")])
+def test_equal_and_slightly_backward_stamps_are_tracked_and_mentioned(step_ms, said):
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(1, start_s=5.0)
+    bench.send(5 * S + step_ms * MS)
+    assert bench.run() == [(1, ("a",))]
+    assert said in bench.session.reason
+
+
+def test_an_unusable_frame_is_refused_and_the_next_good_one_goes_on():
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(2)
+    bench.session.buffer.add(2 * S, None, 0)
+    assert bench.run() == []
+    assert bench.session.broken
+    assert "image refused: expected an image with pixels" in bench.session.reason
+    assert bench.run_each(1, start_s=2.1) == [(3, ("a",))]
+    assert not bench.session.broken
+    assert bench.session.reason == ""
+
+
+def test_a_paused_session_keeps_its_targets_and_does_not_count_drops():
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(2)
+    bench.session.enable(False)
+    assert bench.run_each(5, start_s=1.2) == []
+    bench.session.enable(True)
+    assert bench.run_each(1, start_s=1.7) == [(7, ("a",))]
+    assert bench.session.dropped == 0
+
+
+def test_twenty_boxes_a_second_leave_one_target():
+    bench = Bench()
+    for n in range(60):
+        bench.session.request(InitRequest(BOX._replace(cx=20 + n % 20)))
+        if n % 2:
+            bench.send(round((1 + n / 20) * S))
+            bench.run()
+    assert len(bench.tracker.target_ids) == 1
+    assert len(bench.session.results) == 1
