@@ -15,6 +15,7 @@ PACKAGE = "mlss_tracker_ros"
 EXTRAS = {
     "train": ["pyyaml", "tensorboard>=2.12", "tqdm", "rich"],
     "eval": ["matplotlib>=3.5", "tqdm", "rich"],
+    "vot": ["vot-trax>=4.0.2"],  # the toolkit itself: tools/vot/requirements.txt
     "bag": ["rosbags>=0.10", "rosbags-image>=0.10"],
     "export": ["onnx>=1.14", "onnxruntime>=1.16"],
 }

@@ -105,9 +105,7 @@ def corrupt(sequence: Sequence, corruption: Corruption | None) -> Sequence:
 class _Picked(collections.abc.Sequence[np.ndarray]):
     """Frames `picked` of `frames`, in that order."""
 
-    def __init__(
-        self, frames: collections.abc.Sequence[np.ndarray], picked: np.ndarray
-    ) -> None:
+    def __init__(self, frames: collections.abc.Sequence[np.ndarray], picked: np.ndarray) -> None:
         self._frames, self._picked = frames, picked
 
     def __len__(self) -> int:
@@ -134,7 +132,7 @@ class _Changed(collections.abc.Sequence[np.ndarray]):
             return raw
         kind, strength = self._corruption.kind, self._corruption.strength
         low, high = self._grey_range()
-        pixels = raw.astype(np.float32)
+        pixels: np.ndarray = raw.astype(np.float32)
         if kind == "noise":
             noise = _random(self._corruption, index).standard_normal(raw.shape, np.float32)
             pixels += noise * (strength * (high - low) / 255)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ class OpenCvTracker:
     def initialize(self, frame: np.ndarray, box: Box) -> None:
         """Start on `box`, rounded to whole pixels as cv2 asks."""
         cv2.setRNGSeed(0)
+        _seed_c_random()
         self._tracker = self._make()
         self._normalize = ThermalNormalizer(ThermalParams())
         x, y, w, h = box.to_ltwh()
@@ -82,3 +85,9 @@ class OpenCvTracker:
             return np.ascontiguousarray(frame)
         grey = self._normalize(frame).round().astype(np.uint8)
         return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+
+
+def _seed_c_random() -> None:
+    """MIL draws its features with the C library's rand(), which runs on from track to track."""
+    library = ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
+    library.srand(1)  # as in a process that has just begun

@@ -112,4 +112,5 @@ def _precision_recall(run: PresenceRun, threshold: float) -> tuple[float, float]
 
 
 def _f_score(precision: float, recall: float) -> float:
-    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
+    total = precision + recall
+    return float(2 * precision * recall / total) if total > 0 else 0.0

@@ -7,6 +7,7 @@ finished. Folders of other tools hold the text files alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,6 +112,11 @@ def load_run(folder: Path, sequence: str, frames: int, start: int) -> Run:
         return Run(boxes, None, None)
     scores = np.asarray(info.scores, dtype=np.float64)
     return Run(boxes, scores if len(scores) == frames else None, info.fps)
+
+
+def digest(content: bytes) -> str:
+    """Short fingerprint of what a result depends on."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _write(path: Path, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import re
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import numpy as np
 import mlss_core
 from mlss_core.box import Box
 from mlss_core.errors import CheckpointError, ConfigError
+from mlss_core.evaluate.results import digest
 
 if TYPE_CHECKING:
     from mlss_core.model.network import MLSSNet
@@ -154,7 +154,7 @@ def tracker_key(spec: TrackerSpec, options: TrackerOptions) -> dict[str, str]:
         weights = options.weights if options.weights and not spec.files else None
         root = Path(mlss_core.__file__).parent
         code = [*root.glob("*.py"), *root.glob("model/*.py"), *root.glob("weights/*.safetensors")]
-        key["code"] = hashlib.sha256("".join(map(_digest, sorted(code))).encode()).hexdigest()
+        key["code"] = digest("".join(map(_digest, sorted(code))).encode())
         key["weights"] = _digest(weights) if weights else ""
         key["device"], key["precision"] = options.device, options.precision
     elif spec.kind in PEERS:
@@ -214,7 +214,7 @@ def _network(weights: Path | None) -> MLSSNet:
 
 @functools.cache
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return digest(path.read_bytes())
 
 
 def _import_factory(text: str) -> Callable[[], Any]:

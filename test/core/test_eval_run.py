@@ -1,0 +1,298 @@
+"""`mlss eval` from folders to report: the pass itself, bad input, resuming, failing trackers."""
+
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from eval_sequences import BrightTracker, ShyTracker, write_sequence
+
+from mlss_core import cli
+from mlss_core.errors import ConfigError, SequenceError
+from mlss_core.evaluate.metrics import overlaps
+from mlss_core.evaluate.peers import OpenCvTracker
+from mlss_core.evaluate.run import open_source, track
+from mlss_core.evaluate.trackers import StaticTracker, TrackerSpec, parse_trackers
+
+
+def evaluate(*arguments: object, trackers: str = "eval_sequences:BrightTracker,static") -> int:
+    words = ["eval", *map(str, arguments), "--trackers", trackers, "--jobs", "1"]
+    return cli.main(words if "--report" in words else [*words, "--no-report"])
+
+
+def results_of(out) -> dict:
+    return json.loads((out / "results.json").read_text())
+
+
+def label_file(folder):
+    return folder / "groundtruth_rect.txt"
+
+
+def test_a_pass_starts_on_the_true_box_and_keeps_every_estimate(tmp_path):
+    sequence = open_source(write_sequence(tmp_path, "walk")).sequence
+    boxes, scores, fps = track(BrightTracker(), sequence)
+    np.testing.assert_allclose(boxes, sequence.ground_truth, atol=1e-9)
+    assert scores.tolist() == [1.0] + [0.9] * 11
+    assert fps > 0
+
+
+def test_a_pass_starts_at_the_first_labelled_frame(tmp_path):
+    folder = write_sequence(tmp_path, "walk")
+    rows = label_file(folder).read_text().splitlines()
+    label_file(folder).write_text("\n".join(["nan,nan,nan,nan"] * 3 + rows[3:]) + "\n")
+    boxes, scores, _ = track(StaticTracker(), open_source(folder).sequence)
+    assert np.isnan(boxes[:3]).all()
+    assert scores[:4].tolist() == [0, 0, 0, 1]
+    assert boxes[3:].tolist() == [[27.0, 31.0, 24.0, 32.0]] * 9
+
+
+def test_a_frame_without_a_box_is_written_as_nan(tmp_path):
+    boxes, scores, _ = track(ShyTracker(), open_source(write_sequence(tmp_path, "walk")).sequence)
+    assert np.isfinite(boxes[0]).all()
+    assert np.isnan(boxes[1:]).all()
+    assert scores[1] == 0.1
+
+
+def test_the_command_writes_figures_per_tracker_and_sequence(tmp_path, capsys):
+    write_sequence(tmp_path / "data", "slow", speed_px=0)
+    write_sequence(tmp_path / "data", "fast", frames=20, speed_px=4)
+    out = tmp_path / "out"
+    assert evaluate(tmp_path / "data", "--out", out) == 0
+    document = results_of(out)
+    assert list(document["trackers"]) == ["BrightTracker", "static"]  # best first
+    bright = document["trackers"]["BrightTracker"]
+    assert bright["sequences"]["fast"]["success_auc"] == pytest.approx(20 / 21, abs=1e-4)
+    assert bright["sequences"]["fast"]["precision_20px"] == 1.0
+    assert bright["sequences"]["fast"]["norm_precision"] == 1.0
+    assert bright["sequences"]["fast"]["fps"] > 0
+    static = document["trackers"]["static"]
+    assert static["sequences"]["slow"]["success_auc"] > 0.8
+    # 4 px a frame, and 2 px down in the sixth: within 20 px in the first 5 of 20 frames
+    assert static["sequences"]["fast"]["precision_20px"] == 0.25
+    both = [static["sequences"][name]["success_auc"] for name in ("slow", "fast")]
+    assert static["success_auc"] == pytest.approx(sum(both) / 2, abs=1e-4)
+    assert document["sequences"]["fast"] == {"frames": 20, "valid_frames": 20, "start": 0}
+    assert "BrightTracker" in capsys.readouterr().out
+    rows = (out / "results" / "static" / "fast.txt").read_text().splitlines()
+    assert rows == ["21.000,31.000,24.000,32.000"] * 20
+
+
+def test_invalid_frames_count_by_the_toolkits_rule_and_are_left_out_of_plain(tmp_path):
+    folder = write_sequence(tmp_path / "data", "walk", frames=10, speed_px=0)
+    rows = label_file(folder).read_text().splitlines()
+    label_file(folder).write_text("\n".join(rows[:8] + ["nan,nan,nan,nan"] * 2) + "\n")
+    evaluate(tmp_path / "data", "--out", tmp_path / "out", trackers="eval_sequences:BrightTracker")
+    figures = results_of(tmp_path / "out")["trackers"]["BrightTracker"]
+    assert figures["success_auc"] == pytest.approx(0.8 * 20 / 21, abs=1e-4)
+    assert figures["plain"]["success_auc"] == pytest.approx(20 / 21, abs=1e-4)
+    assert figures["presence"]["absent_frames"] == 2
+    assert figures["presence"]["own_precision"] == pytest.approx(0.8)
+    assert figures["presence"]["own_recall"] == 1.0
+
+
+def test_a_second_run_resumes_and_a_changed_label_runs_again(tmp_path):
+    folder = write_sequence(tmp_path / "data", "walk")
+    out = tmp_path / "out"
+    evaluate(tmp_path / "data", "--out", out)
+    marked = out / "results" / "static" / "walk.txt"
+    marked.write_text("50,31,24,32\n" * 12)  # shows whether it is read or made anew
+    evaluate(tmp_path / "data", "--out", out)
+    assert marked.read_text().startswith("50,")
+    rows = label_file(folder).read_text().splitlines()
+    label_file(folder).write_text("\n".join([*rows[:-1], "60,31,24,32"]) + "\n")
+    evaluate(tmp_path / "data", "--out", out)
+    assert marked.read_text().startswith("21.000,")
+
+
+def test_runs_repeat_whatever_the_number_of_processes(tmp_path):
+    for name in ("one", "two"):
+        write_sequence(tmp_path / "data", name, frames=8)
+    words = ["eval", str(tmp_path / "data"), "--no-report", "--trackers", "mil,kcf", "--out"]
+    assert cli.main([*words, str(tmp_path / "a"), "--jobs", "1"]) == 0
+    assert cli.main([*words, str(tmp_path / "b"), "--jobs", "3"]) == 0
+    for path in sorted((tmp_path / "a").rglob("*.txt")):
+        assert path.read_text() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("tracker", "reason"),
+    [("DyingTracker", "RuntimeError: no more memory"), ("CrashingTracker", "exit code 7")],
+)
+def test_a_tracker_that_dies_fails_that_run_alone(tmp_path, capsys, tracker, reason):
+    write_sequence(tmp_path / "data", "fatal", frames=13)
+    write_sequence(tmp_path / "data", "fine", frames=1 if tracker == "CrashingTracker" else 12)
+    out = tmp_path / "out"
+    code = evaluate(tmp_path / "data", "--out", out, trackers=f"eval_sequences:{tracker},static")
+    assert code == 1
+    document = results_of(out)
+    assert reason in document["trackers"][tracker]["failed"]["fatal"]
+    assert list(document["trackers"][tracker]["sequences"]) == ["fine"]
+    assert list(document["trackers"]["static"]["sequences"]) == ["fatal", "fine"]
+    captured = capsys.readouterr()
+    assert "1/2" in captured.out
+    assert f"{tracker} on fatal" in captured.err
+
+
+def test_a_failed_run_is_tried_again(tmp_path):
+    write_sequence(tmp_path / "data", "fatal", frames=13)
+    out, spec = tmp_path / "out", "eval_sequences:DyingTracker"
+    assert evaluate(tmp_path / "data", "--out", out, trackers=spec) == 1
+    side = out / "results" / "DyingTracker" / "fatal.json"
+    side.write_text(side.read_text().replace("no more memory", "an older reason"))
+    assert evaluate(tmp_path / "data", "--out", out, trackers=spec) == 1
+    assert "no more memory" in side.read_text()
+
+
+def test_unusable_sequences_are_named_and_the_rest_goes_on(tmp_path, capsys):
+    data = tmp_path / "data"
+    write_sequence(data, "good")
+    label_file(write_sequence(data, "short")).write_text("21,31,24,32\n" * 11)
+    broken = write_sequence(data, "broken")
+    (broken / "img" / "0005.png").write_bytes(b"not a picture")
+    label_file(write_sequence(data, "unseen")).write_text("nan,nan,nan,nan\n" * 12)
+    assert evaluate(data, "--out", tmp_path / "out") == 1
+    document = results_of(tmp_path / "out")
+    assert list(document["trackers"]["static"]["sequences"]) == ["good"]
+    problems = " ".join(document["unusable"].values())
+    assert "11" in problems
+    assert "12 frames" in problems or "12 pictures" in problems
+    assert "at least one ground-truth box" in problems
+    assert "broken" in document["trackers"]["static"]["failed"]
+    assert "failed: static on broken" in capsys.readouterr().err
+
+
+def test_frames_without_boxes_are_refused(tmp_path):
+    folder = write_sequence(tmp_path, "walk")
+    label_file(folder).unlink()
+    with pytest.raises(SequenceError, match="ground truth"):
+        open_source(folder)
+
+
+def test_an_empty_folder_is_one_clear_line(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    assert evaluate(tmp_path / "data", "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "expected" in error
+    assert str(tmp_path / "data") in error
+
+
+def test_lists_and_patterns_choose_sequences(tmp_path):
+    for name in ("IR_BIRD_001", "IR_BIRD_002", "IR_DRONE_001"):
+        write_sequence(tmp_path / "data", name, frames=3)
+    names = tmp_path / "names.txt"
+    names.write_text("# held out\nIR_DRONE_001\n\n*_002\n")
+    evaluate(tmp_path / "data", "--out", tmp_path / "a", "--list", names, trackers="static")
+    assert list(results_of(tmp_path / "a")["sequences"]) == ["IR_BIRD_002", "IR_DRONE_001"]
+    evaluate(tmp_path / "data", "--out", tmp_path / "b", "--match", "IR_BIRD*", trackers="static")
+    assert list(results_of(tmp_path / "b")["sequences"]) == ["IR_BIRD_001", "IR_BIRD_002"]
+
+
+def test_two_sequences_of_one_name_are_refused(tmp_path, capsys):
+    write_sequence(tmp_path / "a", "walk")
+    write_sequence(tmp_path / "b", "walk")
+    assert evaluate(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out") == 2
+    assert "different names" in capsys.readouterr().err
+
+
+def test_results_of_another_tool_stand_in_the_same_table(tmp_path):
+    folder = write_sequence(tmp_path / "data", "walk")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "walk.txt").write_text(label_file(folder).read_text())
+    code = evaluate(
+        tmp_path / "data", "--out", tmp_path / "out", "--results", f"oracle={theirs}",
+        trackers="static",
+    )  # fmt: skip
+    assert code == 0
+    document = results_of(tmp_path / "out")
+    assert list(document["trackers"]) == ["oracle", "static"]
+    assert document["trackers"]["oracle"]["success_auc"] == pytest.approx(20 / 21, abs=1e-4)
+    assert "fps" not in document["trackers"]["oracle"]
+
+
+def test_the_report_is_one_file_with_a_strip_per_sequence(tmp_path):
+    write_sequence(tmp_path / "data", "walk")
+    write_sequence(tmp_path / "data", "fatal", frames=13)
+    out = tmp_path / "out"
+    words = [
+        "eval",
+        str(tmp_path / "data"),
+        "--out",
+        str(out),
+        "--jobs",
+        "1",
+        "--corrupt",
+        "noise",
+    ]
+    code = cli.main([*words, "--levels", "5", "--trackers", "eval_sequences:DyingTracker,static"])
+    assert code == 1
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64") == 2
+    assert page.count("data:image/png;base64") == 5  # three curves, robustness, bars
+    assert "http" not in page.replace("http-equiv", "")
+    assert "DyingTracker on fatal" in page
+    for name in ("success", "precision", "norm_precision", "bars", "robustness"):
+        assert cv2.imread(str(out / f"{name}.png")) is not None
+    curve = results_of(out)["robustness"]["noise"]
+    assert curve["levels"] == [0, 5]
+    assert len(curve["success_auc"]["static"]) == 2
+
+
+def test_tracker_names_and_their_files(tmp_path):
+    (tmp_path / "new.safetensors").write_bytes(b"x")
+    specs = parse_trackers(f"mlssnet, reference,mlssnet={tmp_path}/new.safetensors,CSRT")
+    assert [spec.label for spec in specs] == ["mlssnet", "reference", "mlssnet-new", "csrt"]
+    factory = TrackerSpec.parse("my.module:Factory")
+    assert (factory.label, factory.kind) == ("Factory", "my.module:Factory")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("csrf", "got 'csrf'"),
+        ("nano=only_one.onnx", r"expected 2 model file\(s\) for nano, got 1"),
+        ("vit", "write vit=NET"),
+        ("kcf=model.bin", "expected no model file for kcf"),
+        ("vit=/nowhere/model.onnx", "/nowhere/model.onnx"),
+        ("kcf,kcf", "kcf twice"),
+    ],
+)
+def test_wrong_trackers_are_told_what_to_write(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_trackers(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "deep"),
+    [("csrt", False), ("kcf", False), ("mosse", False), ("csrt", True), ("kcf", True)],
+)
+def test_opencv_trackers_follow_the_block_in_8_and_16_bit(tmp_path, kind, deep):
+    folder = write_sequence(tmp_path, "walk", frames=10, speed_px=1)
+    if deep:  # the same scene as 16-bit counts
+        for path in (folder / "img").iterdir():
+            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.uint16)
+            cv2.imwrite(str(path), 28000 + 7 * pixels)
+    sequence = open_source(folder).sequence
+    boxes, scores, _ = track(OpenCvTracker(kind), sequence)
+    assert overlaps(boxes, sequence.ground_truth)[-1] > 0.5
+    assert scores[-1] == 1.0
+
+
+def test_mil_repeats_itself_though_it_draws_at_random(tmp_path):
+    sequence = open_source(write_sequence(tmp_path, "walk", frames=8, speed_px=1)).sequence
+    tracker = OpenCvTracker("mil")
+    first, _, _ = track(tracker, sequence)
+    second, _, _ = track(tracker, sequence)
+    assert len(np.unique(first, axis=0)) > 1
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_lost_opencv_tracker_gives_no_box(tmp_path):
+    folder = write_sequence(tmp_path, "walk", frames=6, speed_px=1)
+    for path in sorted((folder / "img").iterdir())[3:]:
+        cv2.imwrite(str(path), np.full((96, 128), 60, np.uint8))
+    boxes, scores, _ = track(OpenCvTracker("kcf"), open_source(folder).sequence)
+    assert math.isnan(boxes[-1, 0])
+    assert scores[-1] == 0.0
