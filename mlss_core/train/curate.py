@@ -27,6 +27,7 @@ from mlss_core.box import Box, check_box
 from mlss_core.errors import BoxError, ConfigError, SequenceError
 from mlss_core.params import ThermalParams
 from mlss_core.patch import crop_patches, search_side
+from mlss_core.sequences import find_sequences, load_sequence
 from mlss_core.thermal import ThermalNormalizer
 
 TARGET_PX = (
@@ -65,8 +66,6 @@ class SequenceTrack:
 
     def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
         """Read each `every`-th frame that has a box."""
-        from mlss_core.sequences import load_sequence
-
         sequence = load_sequence(self.path)
         if sequence.ground_truth is None:
             raise SequenceError(f"expected labels for {self.path}, got none; training needs boxes")
@@ -135,6 +134,7 @@ def find_tracks(source: Path, params: CurateParams) -> list[Track]:
     Raises:
         SequenceError: the folder is missing or holds nothing that can be read.
     """
+    source = source.resolve()
     if not source.is_dir():
         raise SequenceError(f"expected a data folder, got none at {source}; check the path")
     if (source / "tracklets.json").is_file():
@@ -166,18 +166,11 @@ def find_tracks(source: Path, params: CurateParams) -> list[Track]:
             for name in names
             for index, polygon in enumerate(polygons[name])
         ]
-    from mlss_core.sequences import find_sequences
-
     paths = find_sequences(source)
-    if not paths:
-        raise SequenceError(
-            f"expected sequences below {source}, got none that can be read; "
-            "see the layouts in docs/training.md"
-        )
     held_out_paths = split_by_blocks(paths, params.val_fraction)
     return [
         SequenceTrack(
-            f"{source.name}/{path.stem}",
+            f"{source.name}/{path.name if path.is_dir() else path.stem}",
             VALIDATION if path in held_out_paths else TRAIN,
             path,
             params.every,
@@ -194,8 +187,10 @@ def split_by_blocks(paths: Sequence[Path], val_fraction: float) -> set[Path]:
     """
     series = collections.defaultdict(list)
     for path in sorted(paths):
-        series[path.parent, re.sub(r"\d+$", "", path.stem)].append(path)
-    return {path for block in series.values() for path in _last_share(block, val_fraction)}
+        name, number = re.fullmatch(r"(.*?)(\d*)", path.stem).groups()
+        series[path.parent, name].append((int(number or 0), path))
+    blocks = ([path for _, path in sorted(block)] for block in series.values())
+    return {path for block in blocks for path in _last_share(block, val_fraction)}
 
 
 def _last_share(items: Sequence, fraction: float) -> Sequence:
@@ -233,7 +228,9 @@ def curate(
         tracks = find_tracks(source, params)
         step = tracks_per_shard if isinstance(tracks[0], SequenceTrack) else 16 * tracks_per_shard
         for number, start in enumerate(range(0, len(tracks), step)):
-            shards.append((out / f"{source.name}_{number:04d}", tracks[start : start + step]))
+            shards.append(
+                (out / f"{source.resolve().name}_{number:04d}", tracks[start : start + step])
+            )
     out.mkdir(parents=True, exist_ok=True)
     _keep_settings(out / "curate.json", params, sources)
     waiting = [shard for shard in shards if not shard[0].with_suffix(".json").is_file()]
@@ -261,7 +258,10 @@ def curate(
 
 
 def _keep_settings(path: Path, params: CurateParams, sources: Sequence[Path]) -> None:
-    settings = {**dataclasses.asdict(params), "sources": [source.name for source in sources]}
+    settings = {
+        **dataclasses.asdict(params),
+        "sources": [str(source.resolve()) for source in sources],
+    }
     if path.is_file() and json.loads(path.read_text()) != settings:
         raise ConfigError(
             f"expected an empty folder or crops made with the same settings, got other settings "

@@ -64,22 +64,29 @@ class CropLibrary:
             self.tracks.append(rows)
         if not self.tracks:
             raise SequenceError(f"expected crops of split {split} in {folder}, got none")
-        self._arrays: dict[str, np.ndarray] = {}
+        self._arrays: dict[str, np.ndarray | None] = {}
 
     def crop(self, item: int) -> np.ndarray:
-        """Crop `item`, (P, P) uint8."""
-        return self._load(f"{self._shards[self._shard[item]]}.npy")[self._row[item]]
+        """Crop `item`, (P, P) uint8.
+
+        Raises:
+            SequenceError: its shard is missing.
+        """
+        name = f"{self._shards[self._shard[item]]}.npy"
+        crops = self._load(name)
+        if crops is None:
+            raise SequenceError(f"expected {name} in {self._folder}, got none; curate again")
+        return crops[self._row[item]]
 
     def mask(self, item: int) -> np.ndarray | None:
         """Mask of a cut-out, (P, P) uint8; None for a track."""
-        name = f"{self._shards[self._shard[item]]}.mask.npy"
-        if name not in self._arrays and not (self._folder / name).is_file():
-            return None
-        return self._load(name)[self._row[item]]
+        masks = self._load(f"{self._shards[self._shard[item]]}.mask.npy")
+        return None if masks is None else masks[self._row[item]]
 
-    def _load(self, name: str) -> np.ndarray:
+    def _load(self, name: str) -> np.ndarray | None:
         if name not in self._arrays:
-            self._arrays[name] = np.load(self._folder / name, mmap_mode="r")
+            path = self._folder / name
+            self._arrays[name] = np.load(path, mmap_mode="r") if path.is_file() else None
         return self._arrays[name]
 
 

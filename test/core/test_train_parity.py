@@ -91,7 +91,7 @@ def test_reference_learning_rates_equal_the_authors(set5, params):
     np.testing.assert_allclose(rates, set5["lr_logspace_len_m2_m4_50_50"], rtol=1e-12)
 
 
-# --- set 6: one training step on a positive and a negative pair -----------------------------------
+# --- set 6: one training step on a positive and a negative pair ---------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def as_matlab(value):
 
 
 def compare(set6, kind, name, value):
-    """Relative error of a tensor against the record, of which large ones keep each 37th element."""
+    """Relative error against the record, which keeps each 37th element of a large tensor."""
     matlab = matlab_name(name)
     ours = as_matlab(value)
     if f"{kind}/{matlab}" in set6.files:

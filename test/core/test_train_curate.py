@@ -1,0 +1,156 @@
+"""Curation: which crops are kept, where they lie, what is dropped and why."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from training import SMALL_CROPS, write_cutouts, write_tracklets
+
+from mlss_core.errors import ConfigError, SequenceError
+from mlss_core.patch import search_side
+from mlss_core.train import curate as curate_module
+from mlss_core.train.curate import TARGET_PX, CurateParams, curate, split_by_blocks
+from mlss_core.train.pairs import CropLibrary
+
+
+def write_otb(folder, count=13, hidden=()):
+    """A white 20 x 14 px box that moves 2 px a frame; its label is missing in `hidden` frames."""
+    (folder / "img").mkdir(parents=True)
+    lines = []
+    for index in range(count):
+        frame = np.full((96, 128), 60, np.uint8)
+        frame[:, ::7] = 80
+        frame[40:54, 30 + 2 * index : 50 + 2 * index] = 200
+        cv2.imwrite(str(folder / "img" / f"{index + 1:04d}.png"), frame)
+        box = (31 + 2 * index, 41, 20, 14)
+        lines.append(",".join("nan" if index in hidden else str(value) for value in box))
+    (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_target_is_in_the_middle_at_the_declared_size(tmp_path):
+    source = write_otb(tmp_path / "data" / "walk")
+    report = curate([source.parent], tmp_path / "crops", CurateParams(val_fraction=0.0))
+    library = CropLibrary(tmp_path / "crops")
+    assert report == {"kept": 3}  # frames 0, 6 and 12
+    assert library.frame.tolist() == [0, 6, 12]
+    zoom = TARGET_PX / search_side(20, 14)
+    np.testing.assert_allclose(library.size, np.tile([20 * zoom, 14 * zoom], (3, 1)), rtol=1e-6)
+    for item in range(3):
+        crop = library.crop(item).astype(int)
+        rows, columns = np.nonzero(crop > 150)
+        assert abs(rows.mean() - 175.5) < 1
+        assert abs(columns.mean() - 175.5) < 1
+        assert abs(np.ptp(columns) + 1 - 20 * zoom) < 4
+
+
+def test_frames_without_a_usable_box_are_dropped_with_the_reason(tmp_path):
+    source = write_otb(tmp_path / "data" / "walk", hidden=(6,))
+    report = curate([source.parent], tmp_path / "crops", CurateParams(val_fraction=0.0))
+    assert report["kept"] == 2
+    assert report["unlabelled frame"] == 1
+
+
+def test_boxes_that_are_too_small_are_dropped_with_the_reason(tmp_path):
+    source = write_tracklets(tmp_path / "tracklets")
+    entries = json.loads((source / "tracklets.json").read_text())
+    entries[0]["box"][1] = [10, 10, 12, 12]
+    (source / "tracklets.json").write_text(json.dumps(entries))
+    report = curate([source], tmp_path / "crops", SMALL_CROPS)
+    assert report == {"kept": 23, "box sides of at least 3 px": 1}
+
+
+def test_label_file_of_another_length_drops_the_sequence_with_the_reason(tmp_path):
+    write_otb(tmp_path / "data" / "good")
+    bad = write_otb(tmp_path / "data" / "bad")
+    (bad / "groundtruth_rect.txt").write_text("1,1,20,14\n")
+    report = curate([tmp_path / "data"], tmp_path / "crops", CurateParams(val_fraction=0.0))
+    assert report.pop("kept") == 3
+    (reason,) = report
+    assert reason.startswith("unreadable sequence")
+    assert "bad" in reason
+
+
+def test_corrupt_video_drops_the_sequence_with_the_reason(tmp_path):
+    write_otb(tmp_path / "data" / "good")
+    (tmp_path / "data" / "clip.mp4").write_bytes(b"no video")
+    (tmp_path / "data" / "clip.txt").write_text("1,1,20,14\n")
+    report = curate([tmp_path / "data"], tmp_path / "crops", CurateParams(val_fraction=0.0))
+    assert report.pop("kept") == 3
+    (reason,) = report
+    assert "clip.mp4" in reason
+
+
+def test_missing_folder_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(SequenceError, match="nowhere"):
+        curate([tmp_path / "nowhere"], tmp_path / "crops", SMALL_CROPS)
+
+
+def test_folder_with_other_settings_is_refused(tmp_path):
+    source = write_tracklets(tmp_path / "tracklets")
+    curate([source], tmp_path / "crops", SMALL_CROPS)
+    with pytest.raises(ConfigError, match="other settings"):
+        curate([source], tmp_path / "crops", CurateParams(crop_px=200))
+
+
+def test_curation_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    source = write_tracklets(tmp_path / "tracklets", count=40)
+    whole = curate([source], tmp_path / "whole", SMALL_CROPS, tracks_per_shard=1)
+    written = []
+    original = curate_module.write_shard
+
+    def write_and_break(stem, tracks, params):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(stem)
+        original(stem, tracks, params)
+
+    monkeypatch.setattr(curate_module, "write_shard", write_and_break)
+    with pytest.raises(KeyboardInterrupt):
+        curate([source], tmp_path / "broken", SMALL_CROPS, tracks_per_shard=1)
+    stamp = written[0].with_suffix(".npy").stat().st_mtime_ns
+    monkeypatch.setattr(curate_module, "write_shard", original)
+    assert curate([source], tmp_path / "broken", SMALL_CROPS, tracks_per_shard=1) == whole
+    assert (tmp_path / "broken" / written[0].name).with_suffix(".npy").stat().st_mtime_ns == stamp
+    first, second = CropLibrary(tmp_path / "whole"), CropLibrary(tmp_path / "broken")
+    assert np.array_equal(first.crop(50), second.crop(50))
+
+
+def test_processes_make_the_same_folder_as_one(tmp_path):
+    source = write_tracklets(tmp_path / "tracklets", count=20)
+    alone = curate([source], tmp_path / "alone", SMALL_CROPS, workers=0, tracks_per_shard=1)
+    shared = curate([source], tmp_path / "shared", SMALL_CROPS, workers=2, tracks_per_shard=1)
+    assert alone == shared
+    names = sorted(path.name for path in (tmp_path / "alone").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "shared").iterdir())
+    for name in names:
+        if name.endswith(".npy"):
+            alone_bytes = (tmp_path / "alone" / name).read_bytes()
+            assert alone_bytes == (tmp_path / "shared" / name).read_bytes()
+
+
+def test_last_numbers_of_every_series_are_held_out(tmp_path):
+    names = [f"IR_BIRD_{n:03d}.mp4" for n in range(1, 21)] + [f"DRONE_{n}.mp4" for n in range(10)]
+    held_out = split_by_blocks([tmp_path / name for name in names], 0.1)
+    assert {path.name for path in held_out} == {
+        "IR_BIRD_019.mp4",
+        "IR_BIRD_020.mp4",
+        "DRONE_9.mp4",
+    }
+
+
+def test_masks_of_cutouts_cover_the_outline(tmp_path):
+    curate([write_cutouts(tmp_path / "cutouts")], tmp_path / "crops", SMALL_CROPS)
+    library = CropLibrary(tmp_path / "crops")
+    mask = library.mask(0)
+    width, height = library.size[0]
+    rows, columns = np.nonzero(mask > 128)
+    assert abs(len(rows) - width * height) < 0.1 * width * height
+    assert abs(rows.mean() - 87.5) < 2
+    assert abs(columns.mean() - 87.5) < 2
+
+
+def test_library_of_a_folder_without_crops_is_an_error(tmp_path):
+    with pytest.raises(SequenceError, match="mlss curate"):
+        CropLibrary(tmp_path)

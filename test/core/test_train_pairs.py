@@ -1,0 +1,149 @@
+"""Pairs: the target is where the label says, and nothing but (seed, step, number) decides."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from training import small_crops, small_params
+
+from mlss_core.errors import ConfigError
+from mlss_core.train import augment
+from mlss_core.train.labels import make_labels
+from mlss_core.train.loss import hit_share
+from mlss_core.train.pairs import CropLibrary, PairDataset
+from mlss_core.train.params import AugmentParams, PairParams
+
+STILL = AugmentParams(**dict.fromkeys(AugmentParams.__dataclass_fields__, 0.0))
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    return small_crops(tmp_path_factory.mktemp("pairs"))
+
+
+def dataset(crops, augmentation=STILL, rank=0, world=1, **pairs):
+    params = small_params(crops, crops, augment=augmentation, pairs=PairParams(**pairs))
+    return PairDataset(CropLibrary(crops), params, rank, world)
+
+
+def bright_middle(patch):
+    rows, columns = np.nonzero(patch > 105)
+    return np.median(columns), np.median(rows)
+
+
+def test_target_of_the_instance_is_where_the_shift_says(crops):
+    pairs = dataset(crops, mix={"tracklets": 1.0}, hard_negative=0.0, shift_px=20.0, tightness=0.0)
+    for step in range(6):
+        batch = pairs[step]
+        for number in range(4):
+            x, y = bright_middle(cv2.blur(batch.instance[number, 0].numpy(), (9, 9)))
+            expected = 67 + batch.shift_px[number].numpy()
+            assert np.hypot(x - expected[0], y - expected[1]) < 3
+            x, y = bright_middle(cv2.blur(batch.exemplar[number, 0].numpy(), (9, 9)))
+            assert np.hypot(x - 67, y - 67) < 3
+
+
+def test_mirroring_keeps_the_target_where_the_shift_says(crops):
+    flip = AugmentParams(**{**dict.fromkeys(AugmentParams.__dataclass_fields__, 0.0), "flip": 1.0})
+    pairs = dataset(
+        crops, flip, mix={"tracklets": 1.0}, hard_negative=0.0, shift_px=20.0, tightness=0.0
+    )
+    plain = dataset(
+        crops, STILL, mix={"tracklets": 1.0}, hard_negative=0.0, shift_px=20.0, tightness=0.0
+    )
+    mirrored, straight = pairs[0], plain[0]
+    assert torch.equal(mirrored.shift_px, straight.shift_px)
+    torch.testing.assert_close(mirrored.exemplar.flip(3), straight.exemplar, atol=0.5, rtol=0)
+    x, y = bright_middle(cv2.blur(mirrored.instance[0, 0].numpy(), (9, 9)))
+    assert np.hypot(*(np.array([x, y]) - 67 - mirrored.shift_px[0].numpy())) < 3
+
+
+def test_batches_depend_on_seed_and_step_alone(crops):
+    first, again = dataset(crops, AugmentParams())[3], dataset(crops, AugmentParams())[3]
+    other = dataset(crops, AugmentParams())[4]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first.exemplar, other.exemplar)
+
+
+def test_processes_share_the_batch_of_one(crops):
+    whole = dataset(crops, AugmentParams())[5]
+    shares = [dataset(crops, AugmentParams(), rank, 2)[5] for rank in range(2)]
+    for index, part in enumerate(whole):
+        joined = torch.cat([share[index] for share in shares])
+        torch.testing.assert_close(joined, part)
+
+
+def test_easy_negatives_show_another_track_and_hard_ones_its_background(crops):
+    easy = dataset(crops, mix={"tracklets": 1.0}, hard_negative=0.0, easy_negative=1.0)[0]
+    hard = dataset(crops, mix={"tracklets": 1.0}, hard_negative=1.0)[0]
+    assert not easy.positive.any()
+    assert not hard.positive.any()
+    middle = (slice(None), slice(None), slice(55, 80), slice(55, 80))
+    assert float(easy.exemplar[middle].mean()) > 120  # a target
+    assert float(hard.exemplar[middle].mean()) < 120  # background
+    assert float(hard.instance[middle].mean()) > 120
+
+
+def test_frames_of_a_pair_lie_within_the_range(crops):
+    pairs = dataset(crops, mix={"tracklets": 1.0}, frame_range=1)
+    library = pairs.library
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        first, second = pairs._draw_frames(0, rng)
+        assert abs(library.frame[first] - library.frame[second]) == 1
+
+
+def test_cutouts_move_to_other_pictures(crops):
+    same = {"mix": {"cutouts": 1.0}, "hard_negative": 0.0, "tightness": 0.0}
+    stay = dataset(crops, cutout_on_other=0.0, **same)[0]
+    move = dataset(crops, cutout_on_other=1.0, **same)[0]
+    middle = (slice(None), slice(None), slice(55, 80), slice(55, 80))
+    border = (slice(None), slice(None), slice(0, 15))
+    torch.testing.assert_close(stay.exemplar[middle], move.exemplar[middle], atol=2, rtol=0)
+    assert float((stay.exemplar[border] - move.exemplar[border]).abs().mean()) > 5
+
+
+def test_unknown_source_in_the_mix_is_an_error(crops):
+    with pytest.raises(ConfigError, match="nothing"):
+        dataset(crops, mix={"nothing": 1.0})
+
+
+def test_look_without_strength_changes_nothing():
+    rng = np.random.default_rng(0)
+    patch = rng.uniform(0, 255, (64, 64)).astype(np.float32)
+    look = augment.draw_look(rng, STILL)
+    np.testing.assert_allclose(augment.apply_look(patch, look, rng, STILL), patch, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["invert", "contrast", "brightness", "blur", "noise", "stripes"])
+def test_every_augmentation_changes_the_patch(name):
+    strength = AugmentParams.__dataclass_fields__[name].metadata["range"][1]
+    params = AugmentParams(
+        **{**dict.fromkeys(AugmentParams.__dataclass_fields__, 0.0), name: strength}
+    )
+    rng = np.random.default_rng(0)
+    patch = rng.uniform(60, 190, (64, 64)).astype(np.float32)
+    looks = [augment.draw_look(rng, params) for _ in range(20)]
+    changed = [augment.apply_look(patch, look, rng, params) for look in looks]
+    assert max(float(np.abs(one - patch).mean()) for one in changed) > 5
+
+
+def test_paste_is_clipped_at_the_border_and_leaves_the_scene_alone():
+    scene = np.zeros((20, 20), np.float32)
+    out = augment.paste(scene, np.full((6, 6), 9, np.float32), np.ones((6, 6), np.float32), (0, 0))
+    assert out.sum() == 9 * out.astype(bool).sum()
+    assert 0 < out.astype(bool).sum() < 36
+    assert not scene.any()
+    far = augment.paste(scene, np.ones((4, 4), np.float32), np.ones((4, 4), np.float32), (50, 50))
+    assert not far.any()
+
+
+def test_hits_count_positive_pairs_only():
+    labels = make_labels(
+        torch.tensor([[8.0, 0], [0, 0], [0, 0]]), torch.tensor([True, True, False])
+    )
+    score = torch.zeros(3, 1, 33, 33)
+    score[0, 0, 16, 18] = 1  # on the target
+    score[1, 0, 16, 20] = 1  # four cells beside it
+    score[2, 0, 16, 16] = 1
+    assert hit_share(score, labels).item() == 0.5
