@@ -26,8 +26,11 @@ def display_picture(raw: np.ndarray) -> np.ndarray:
         return raw.copy()
     if raw.dtype != np.uint8:
         counts = raw.astype(np.float32)
-        low, high = np.nanpercentile(counts[::2, ::2], (0.5, 99.5))
-        stretched = (np.nan_to_num(counts, nan=low) - low) * (255.0 / max(high - low, 1e-6))
+        sample = counts[::2, ::2]
+        sample = sample[np.isfinite(sample)]
+        low, high = np.percentile(sample, (0.5, 99.5)) if sample.size else (0.0, 1.0)
+        finite = np.nan_to_num(counts, nan=low, posinf=high, neginf=low)
+        stretched = (finite - low) * (255.0 / max(high - low, 1e-6))
         raw = np.clip(stretched, 0, 255).astype(np.uint8)
     return cv2.cvtColor(raw, cv2.COLOR_GRAY2BGR)
 

@@ -38,7 +38,9 @@ class CameraParams(Checked):
     source: str = setting("", "Folder, video or bag to play; empty: the simulator.")
     topic: str = setting("", "Image topic of a bag; empty: its only one.")
     encoding: str = setting(
-        "auto", "Encoding of the images; auto: as the frames are.", choices=("auto", "mono8", "mono16")
+        "auto",
+        "Encoding of the images; auto: as the frames are.",
+        choices=("auto", "mono8", "mono16"),
     )
     rate: float = setting(0.0, "Images a second; 0: as recorded, else 30.", "Hz", (0.0, 1000.0))
     frames: int = setting(0, "Images to publish; 0: all.", range=(0, 1_000_000))

@@ -16,7 +16,6 @@ from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
     ParameterDescriptor,
-    ParameterType,
     SetParametersResult,
 )
 from rclpy.node import Node
@@ -195,14 +194,14 @@ def declare_params(node: Node, params: Any) -> None:
 
 def descriptor(row: Row) -> ParameterDescriptor:
     """What `ros2 param describe` shows and rclpy enforces."""
-    message = ParameterDescriptor(description=row.description, read_only=row.read_only)
+    # Types are checked by _typed(): it takes 30 for 30.0, and its refusals name the parameter.
+    message = ParameterDescriptor(
+        description=row.description, read_only=row.read_only, dynamic_typing=True
+    )
     bounds = row.item.metadata.get("range")
-    if isinstance(row.default, float):
-        message.dynamic_typing = True  # so that 30 is as good as 30.0; _typed() refuses the rest
-        message.type = ParameterType.PARAMETER_DOUBLE
-        if bounds:
-            low, high = (float(bound) for bound in bounds)
-            message.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    if bounds and isinstance(row.default, float):
+        low, high = (float(bound) for bound in bounds)
+        message.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     elif bounds and not isinstance(row.default, bool):
         low, high = (int(bound) for bound in bounds)
         message.integer_range = [IntegerRange(from_value=low, to_value=high)]

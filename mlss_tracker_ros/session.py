@@ -32,6 +32,7 @@ class Tracker(Protocol):
     def update(  # noqa: D102
         self, frame: np.ndarray, only: Collection[str] | None = None
     ) -> list[TrackResult]: ...
+    def learn(self) -> None: ...  # noqa: D102
     def remove(self, target_id: str) -> None: ...  # noqa: D102
     def clear(self) -> None: ...  # noqa: D102
 

@@ -70,6 +70,8 @@ class Worker(Generic[Message]):
                 step = self.session.step()
                 if step is not None and not self._closed:
                     self._on_step(step)
+                    if not self.session.has_work:
+                        self.session.tracker.learn()
             except Exception as error:  # the device or a defect: a robot's node must live on
                 if self._closed:
                     return

@@ -67,7 +67,9 @@ def image_messages(draw):
     message.step = width * size * CHANNELS.get(encoding, 1) + padding
     if letter == "f":  # padded rows of ordinary numbers
         numbers = draw(
-            st.lists(st.floats(-1e3, 1e3, width=32), min_size=width * height, max_size=width * height)
+            st.lists(
+                st.floats(-1e3, 1e3, width=32), min_size=width * height, max_size=width * height
+            )
         )
         order = ">" if message.is_bigendian else "<"
         rows = [
