@@ -151,13 +151,20 @@ def collect(
 
 
 def read_names(path: Path | None) -> list[str] | None:
-    """Names or patterns, one a line; blank lines and lines that start with # are skipped."""
+    """Names or patterns, one a line; of a path, such as `mlss curate` writes, the name counts.
+
+    Blank lines and lines that start with # are skipped.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
     if path is None:
         return None
     if not path.is_file():
         raise ConfigError(f"expected a list of names {path}, got no file; correct --list")
     lines = (line.strip() for line in path.read_text().splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    names = [line for line in lines if line and not line.startswith("#")]
+    return [Path(name).stem if "/" in name else name for name in names]
 
 
 def parse_corruptions(kinds: str, levels: str, seed: int) -> list[Corruption]:
@@ -177,7 +184,7 @@ def parse_corruptions(kinds: str, levels: str, seed: int) -> list[Corruption]:
 
 
 def _wanted(path: Path, patterns: Sequence[str] | None, match: str | None) -> bool:
-    name = path.name if path.is_dir() else path.stem
+    name = path.resolve().name if path.is_dir() else path.stem
     if match is not None and not fnmatch.fnmatchcase(name, match):
         return False
     return patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -182,7 +182,7 @@ def test_lists_and_patterns_choose_sequences(tmp_path):
     for name in ("IR_BIRD_001", "IR_BIRD_002", "IR_DRONE_001"):
         write_sequence(tmp_path / "data", name, frames=3)
     names = tmp_path / "names.txt"
-    names.write_text("# held out\nIR_DRONE_001\n\n*_002\n")
+    names.write_text("# held out\n/data/IR_DRONE_001.mp4\n\n*_002\n")
     evaluate(tmp_path / "data", "--out", tmp_path / "a", "--list", names, trackers="static")
     assert list(results_of(tmp_path / "a")["sequences"]) == ["IR_BIRD_002", "IR_DRONE_001"]
     evaluate(tmp_path / "data", "--out", tmp_path / "b", "--match", "IR_BIRD*", trackers="static")
