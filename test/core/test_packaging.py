@@ -160,14 +160,16 @@ def test_wheel_offers_the_commands_and_each_leads_to_a_main(wheel, repository):
 
 
 @pytest.fixture
-def setup_env(repository, monkeypatch):
+def setup_env(repository, monkeypatch, tmp_path):
     """The set-up script as a module, on a machine where no ROS 2 is sourced."""
     monkeypatch.delenv("ROS_DISTRO", raising=False)
     path = repository / "tools/embedded_ros/setup_env.py"
     spec = importlib.util.spec_from_file_location("setup_env", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "make_environment", lambda _: pytest.fail("it went on"))
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(module, "make_environment", lambda *_: pytest.fail("it went on"))
     return module
 
 

@@ -39,38 +39,28 @@ class SetupError(Exception):
 
 def main() -> int:
     """Make or refresh the environment; 0 when it is complete."""
+    ros_distro = os.environ.get("ROS_DISTRO") or None
+    interpreter = f"{sys.version} in {VENV} with {ros_distro or 'wheels'}"
+    own_files = (ROOT / "setup.py", Path(__file__))
+    key = digest(interpreter, *own_files, CONSTRAINTS, ROS_REQUIREMENTS, *interface_files())
+    complete = VENV / ".setup-complete"
+    if complete.is_file() and complete.read_text() == key:
+        return 0
     try:
-        ros_distro = sourced_ros_distro()
         check_prerequisites(ros_distro)
         BUILD.mkdir(exist_ok=True)
         (BUILD / "COLCON_IGNORE").touch()
         with (BUILD / ".setup-lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two make runs at once: the second waits
-            make_environment(ros_distro)
+            if not complete.is_file() or complete.read_text() != key:
+                complete.unlink(missing_ok=True)
+                make_environment(ros_distro, interpreter)
+                complete.write_text(key)
     except SetupError as error:
         print(f"setup: error: {error}", file=sys.stderr)
         return 1
+    say("complete")
     return 0
-
-
-def sourced_ros_distro() -> str | None:
-    """Name of the sourced ROS 2 distribution, None when there is none.
-
-    Raises:
-        SetupError: one is sourced, but this Python cannot use it.
-    """
-    distro = os.environ.get("ROS_DISTRO")
-    if not distro:
-        return None
-    for package in ("rclpy", "vision_msgs.msg", "diagnostic_msgs.msg"):
-        probe = subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True)
-        if probe.returncode != 0:
-            name = f"ros-{distro}-{package.split('.')[0].replace('_', '-')}"
-            raise SetupError(
-                f"ROS 2 {distro} is sourced, but {sys.executable} cannot import {package}; "
-                f"apt install {name}, or use that distribution's Python with PYTHON=python3"
-            )
-    return distro
 
 
 def check_prerequisites(ros_distro: str | None) -> None:
@@ -81,6 +71,7 @@ def check_prerequisites(ros_distro: str | None) -> None:
             f"Python {version} lacks its venv module; apt install python{version}-venv"
         )
     if ros_distro:
+        check_sourced_ros(ros_distro)
         return
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise SetupError(
@@ -99,16 +90,21 @@ def check_prerequisites(ros_distro: str | None) -> None:
         raise SetupError(f"no Python headers found; apt install python{version}-dev")
 
 
-def make_environment(ros_distro: str | None) -> None:
-    """Bring .venv up to date; return at once when nothing it depends on has changed."""
-    interpreter = f"{sys.version} in {VENV} with {ros_distro or 'wheels'}"
-    own_files = (ROOT / "setup.py", Path(__file__))
-    key = digest(interpreter, *own_files, CONSTRAINTS, ROS_REQUIREMENTS, *interface_files())
-    complete = VENV / ".setup-complete"
-    if complete.is_file() and complete.read_text() == key:
-        return
+def check_sourced_ros(ros_distro: str) -> None:
+    """Raise a SetupError when this Python cannot use the ROS 2 that is sourced."""
+    for package in ("rclpy", "vision_msgs.msg", "diagnostic_msgs.msg"):
+        probe = subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True)
+        if probe.returncode != 0:
+            name = f"ros-{ros_distro}-{package.split('.')[0].replace('_', '-')}"
+            raise SetupError(
+                f"ROS 2 {ros_distro} is sourced, but {sys.executable} cannot import {package}; "
+                f"apt install {name}, or use that distribution's Python with PYTHON=python3"
+            )
+
+
+def make_environment(ros_distro: str | None, interpreter: str) -> None:
+    """Bring .venv up to date; made anew when `interpreter` is not the one that made it."""
     LOG.write_text("")
-    complete.unlink(missing_ok=True)
     made_with = VENV / ".interpreter"
     if not made_with.is_file() or made_with.read_text() != interpreter:
         say("making .venv")
@@ -125,8 +121,6 @@ def make_environment(ros_distro: str | None) -> None:
         pip_install("-c", CONSTRAINTS, "-r", ROS_REQUIREMENTS, "-e", f"{ROOT}[all,dev]")
         say("adding the vision_msgs messages")
         install_vision_msgs()
-    complete.write_text(key)
-    say("complete")
 
 
 def install_beside_sourced_ros() -> None:
@@ -145,7 +139,9 @@ def install_beside_sourced_ros() -> None:
     if has_opencv:
         wanted = {line for line in wanted if not line.startswith("opencv")}
     constraints = BUILD / "constraints-system.txt"
-    constraints.write_text(f"numpy=={numpy_version}\n")
+    pins = CONSTRAINTS.read_text().splitlines()
+    torch_pin = next(pin for pin in pins if pin.startswith("torch=="))
+    constraints.write_text(f"numpy=={numpy_version}\n{torch_pin}\n")
     pip_install("-c", constraints, *sorted(wanted))
 
 
