@@ -1,4 +1,4 @@
-"""Label files: one box per line."""
+"""Label files: one line a frame, numbers between commas, tabs or blanks."""
 
 from __future__ import annotations
 
@@ -10,83 +10,86 @@ import numpy as np
 
 from mlss_core.errors import SequenceError
 
-LABEL_FILES = ("groundtruth_rect.txt", "groundtruth.txt")  # OTB and its kin; VOT, GOT-10k
+_SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
+_UNLABELLED = [math.nan] * 4
 
 
 def read_boxes(path: Path) -> np.ndarray:
-    """Read boxes x, y, w, h (1-based px) or polygons of four corners, one per line.
+    """Read boxes as (N, 4) float64 x, y, w, h in px, 1-based top-left pixel.
 
-    Numbers are parted by commas, tabs or blanks; `nan` marks a frame without a label.
-
-    Returns:
-        (N, 4) float64; polygons as the upright box of the same area and centre.
+    A row holds a rectangle x, y, w, h or a polygon of four corners x1, y1 ... x4, y4 (VOT).
+    `nan`, and sizes that are not positive, mean "not labelled" and give a row of NaN.
 
     Raises:
-        SequenceError: a line holds no 4 or 8 numbers; the message names file and line.
+        SequenceError: the file cannot be read or a row is something else.
     """
     rows = []
-    for number, line in enumerate(_lines(path), start=1):
-        values = _numbers(path, number, line)
-        if len(values) == 4:
-            rows.append(values)
-        elif len(values) == 8:
-            rows.append(upright_box(values))
-        else:
+    for place, values in _numbers(path):
+        if len(values) == 8:
+            values = list(polygon_to_ltwh(np.array(values).reshape(4, 2)))
+        elif len(values) == 1 and math.isnan(values[0]):
+            values = _UNLABELLED
+        elif len(values) != 4:
             raise SequenceError(
-                f"expected 4 or 8 numbers in {path}:{number}, got {len(values)} in {line!r}; "
-                "mend the line"
+                f"{place}: expected 4 numbers (x, y, w, h) or 8 (corners), "
+                f"got {len(values)}; mend the row"
             )
+        labelled = all(math.isfinite(v) for v in values) and values[2] > 0 and values[3] > 0
+        rows.append(values if labelled else _UNLABELLED)
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def read_numbers(path: Path, count: int) -> np.ndarray | None:
-    """Read `count` numbers, one per line; None where the file does not exist.
+def read_visibility(path: Path) -> np.ndarray:
+    """Read the visible part of the target, (N,) float64 in 0..1.
 
     Raises:
-        SequenceError: another count, or a line that is no number.
+        SequenceError: the file cannot be read or a row is not one number in 0..1.
     """
-    if not path.is_file():
-        return None
-    lines = _lines(path)
-    values = [_numbers(path, number, line) for number, line in enumerate(lines, start=1)]
-    if len(values) != count or any(len(value) != 1 for value in values):
-        raise SequenceError(
-            f"expected {count} lines of one number in {path}, got {len(values)} lines; "
-            "mend the file or remove it"
-        )
-    return np.array(values, dtype=np.float64).reshape(-1)
+    rows = []
+    for place, values in _numbers(path):
+        if len(values) != 1 or not 0.0 <= values[0] <= 1.0:
+            raise SequenceError(
+                f"{place}: expected one number in 0..1, got {values}; mend the row"
+            )
+        rows.append(values[0])
+    return np.array(rows, dtype=np.float64)
 
 
-def upright_box(polygon: list[float]) -> list[float]:
-    """Upright box x, y, w, h with the centre and the area of a four-cornered polygon (VOT).
+def polygon_to_ltwh(corners: np.ndarray) -> tuple[float, float, float, float]:
+    """Turn a polygon into the axis-aligned box of its area, centred on the mean of its corners.
 
-    The polygon's bounding box is shrunk about the polygon's centre by the square root of the
-    ratio of the polygon's area (as a parallelogram) to the bounding box's, as the authors'
-    get_axis_aligned_BB.m does.
+    The bounding box is shrunk about the centre, keeping its aspect, until its area is the
+    polygon's. Corners are pixel centres, hence the + 1 of the size, as the SiamFC family of
+    trackers reads VOT's rotated boxes.
+
+    Args:
+        corners: (4, 2) x, y of the corners in order, px, 1-based.
     """
-    if not all(math.isfinite(value) for value in polygon):
-        return [math.nan] * 4
-    points = np.array(polygon, dtype=np.float64).reshape(4, 2)
-    center = points.mean(axis=0)
-    extent = points.max(axis=0) - points.min(axis=0)
-    sides = np.linalg.norm(points[0] - points[1]) * np.linalg.norm(points[1] - points[2])
-    bounding = float(extent[0] * extent[1])
-    shrink = math.sqrt(sides / bounding) if bounding > 0 else 0.0
-    w, h = shrink * extent
-    return [float(center[0] - w / 2), float(center[1] - h / 2), float(w), float(h)]
+    center = corners.mean(axis=0)
+    extent = corners.max(axis=0) - corners.min(axis=0)
+    following = np.roll(corners, -1, axis=0)
+    area = abs((corners[:, 0] * following[:, 1] - corners[:, 1] * following[:, 0]).sum()) / 2
+    shrink = math.sqrt(area / extent.prod()) if extent.prod() > 0 else 1.0
+    size = shrink * extent + 1
+    x, y = center - (size - 1) / 2
+    return float(x), float(y), float(size[0]), float(size[1])
 
 
-def _lines(path: Path) -> list[str]:
+def _numbers(path: Path) -> list[tuple[str, list[float]]]:
+    """Rows of numbers, each with its place `file:line` for messages; trailing blanks dropped."""
     try:
-        return path.read_text(encoding="utf-8").rstrip().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SequenceError(f"expected text in {path}, got: {error}; mend the file") from error
-
-
-def _numbers(path: Path, number: int, line: str) -> list[float]:
-    try:
-        return [float(part) for part in re.split(r"[,\s]+", line.strip().rstrip(","))]
-    except ValueError:
         raise SequenceError(
-            f"expected numbers in {path}:{number}, got {line!r}; mend the line"
-        ) from None
+            f"{path}: expected a text file of labels, got {error}; check it"
+        ) from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            values = [float(word) for word in _SEPARATOR.split(line.strip())]
+        except ValueError:
+            raise SequenceError(
+                f"{path}:{number}: expected numbers, got {line.strip()[:60]!r}; mend the row"
+            ) from None
+        rows.append((f"{path}:{number}", values))
+    return rows

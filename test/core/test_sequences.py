@@ -1,0 +1,459 @@
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mlss_core.box import Box
+from mlss_core.errors import SequenceError
+from mlss_core.sequences import find_sequences, load_sequence
+from mlss_core.sequences.labels import polygon_to_ltwh
+
+
+def numbered_frame(number: int, dtype=np.uint8) -> np.ndarray:
+    """A frame that tells its number: 24x32 px of one grey level."""
+    scale = 257 if dtype == np.uint16 else 1
+    return np.full((24, 32), number * 10 * scale, dtype)
+
+
+def write_images(folder: Path, count: int, suffix: str = ".png", dtype=np.uint8) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        cv2.imwrite(str(folder / f"{i + 1:04d}{suffix}"), numbered_frame(i, dtype))
+
+
+def write_video(path: Path, count: int, gop_is_long: bool = True) -> None:
+    codec = "mp4v" if gop_is_long else "MJPG"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25.0, (64, 48))
+    rng = np.random.default_rng(0)
+    background = cv2.blur(rng.integers(0, 100, (48, 64), dtype=np.uint8), (5, 5))
+    for i in range(count):
+        frame = background.copy()
+        frame[:, : i + 1] = 250  # the frame number is the width of the bright bar
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
+    writer.release()
+
+
+def number_of(frame: np.ndarray) -> int:
+    gray = frame if frame.ndim == 2 else frame[..., 0]
+    return int((gray[24] > 175).sum()) - 1
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " ", ", "])
+def test_otb_folder_reads_frames_and_boxes_with_every_separator(tmp_path, separator):
+    write_images(tmp_path / "img", 2)
+    rows = [separator.join(row) for row in (("1", "2", "3", "4"), ("5.5", "6", "7", "8"))]
+    (tmp_path / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
+    sequence = load_sequence(tmp_path)
+    assert len(sequence) == 2
+    assert sequence.name == tmp_path.name
+    np.testing.assert_array_equal(sequence.ground_truth, [[1, 2, 3, 4], [5.5, 6, 7, 8]])
+    assert sequence.box(0) == Box(1.0, 2.5, 3, 4)
+    np.testing.assert_array_equal(sequence.frames[1], numbered_frame(1))
+
+
+@pytest.mark.parametrize("place", ["img", "ir", "color", "."])
+def test_pictures_are_found_in_the_folders_of_the_benchmarks(tmp_path, place):
+    write_images(tmp_path / place, 3, ".jpg")
+    (tmp_path / "groundtruth.txt").write_text("1,1,5,5\n" * 3)
+    assert len(load_sequence(tmp_path)) == 3
+
+
+def test_thermal_pictures_win_over_colour_ones_of_a_pair(tmp_path):
+    write_images(tmp_path / "color", 1)
+    write_images(tmp_path / "ir", 2)
+    assert len(load_sequence(tmp_path)) == 2
+
+
+def test_frames_come_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 9, 100):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((4, 4), number, np.uint8))
+    assert [int(f[0, 0]) for f in load_sequence(tmp_path).frames] == [9, 10, 100]
+
+
+def test_unlabelled_rows_have_no_box(tmp_path):
+    write_images(tmp_path / "img", 4)
+    (tmp_path / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n1,1,0,0\nnan\n1,1,2,2")
+    sequence = load_sequence(tmp_path)
+    assert [sequence.box(i) for i in range(3)] == [None, None, None]
+    assert np.isnan(sequence.ground_truth[:3]).all()
+    assert sequence.box(3) == Box(0.5, 0.5, 2, 2)
+
+
+def test_polygon_becomes_the_box_of_its_area_about_its_centre(tmp_path):
+    angle = math.radians(30)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    half = np.array([[-30, -10], [30, -10], [30, 10], [-30, 10]])
+    x, y, w, h = polygon_to_ltwh(half @ turn.T + [100, 80])
+    assert (w - 1) * (h - 1) == pytest.approx(60 * 20)
+    assert (x + (w - 1) / 2, y + (h - 1) / 2) == pytest.approx((100, 80))
+    bounds = (
+        60 * math.cos(angle) + 20 * math.sin(angle),
+        60 * math.sin(angle) + 20 * math.cos(angle),
+    )
+    assert (w - 1) / (h - 1) == pytest.approx(bounds[0] / bounds[1])
+    write_images(tmp_path / "color", 1)
+    (tmp_path / "groundtruth.txt").write_text("11,21,20,21,20,40,11,40\n")
+    assert load_sequence(tmp_path).box(0) == Box.from_ltwh(11, 21, 10, 20)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_sixteen_bit_pictures_stay_sixteen_bit(tmp_path, suffix):
+    write_images(tmp_path, 2, suffix, np.uint16)
+    frame = load_sequence(tmp_path).frames[1]
+    assert frame.dtype == np.uint16
+    assert frame[0, 0] == 2570
+
+
+def test_equal_channels_become_one_and_colour_stays_bgr(tmp_path):
+    gray = np.random.default_rng(0).integers(0, 255, (24, 32), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "1.jpg"), cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR))
+    colour = np.zeros((24, 32, 3), np.uint8)
+    colour[..., 2] = 200
+    cv2.imwrite(str(tmp_path / "2.png"), colour)
+    cv2.imwrite(str(tmp_path / "3.png"), np.dstack([colour, np.full((24, 32), 7, np.uint8)]))
+    frames = load_sequence(tmp_path).frames
+    assert frames[0].shape == (24, 32)
+    np.testing.assert_array_equal(frames[1], colour)
+    np.testing.assert_array_equal(frames[2], colour)
+
+
+def test_frames_take_slices_and_negative_indices_like_any_sequence(tmp_path):
+    write_images(tmp_path, 4)
+    frames = load_sequence(tmp_path).frames
+    assert frames[-1][0, 0] == 30
+    assert [f[0, 0] for f in frames[1:3]] == [10, 20]
+    with pytest.raises(IndexError, match="below 4, got 4"):
+        frames[4]
+
+
+@pytest.mark.parametrize("long_gop", [True, False])
+def test_video_gives_the_same_frames_forwards_backwards_and_at_random(tmp_path, long_gop):
+    path = tmp_path / ("clip.mp4" if long_gop else "clip.avi")
+    write_video(path, 40, long_gop)
+    sequence = load_sequence(path)
+    assert len(sequence) == 40
+    assert sequence.fps == pytest.approx(25.0)
+    forwards = list(sequence.frames)
+    assert [number_of(f) for f in forwards] == list(range(40))
+    for i in (39, 20, 21, 3, 38, 0, 17, 16, 17):
+        np.testing.assert_array_equal(sequence.frames[i], forwards[i])
+    np.testing.assert_array_equal(load_sequence(path).frames[25], forwards[25])
+
+
+def test_video_decodes_each_frame_once_when_read_forwards(tmp_path, monkeypatch):
+    path = tmp_path / "clip.mp4"
+    write_video(path, 30)
+    frames = load_sequence(path).frames
+    capture = frames._capture
+
+    class Counting:
+        grabs = 0
+
+        def __getattr__(self, name):
+            return getattr(capture, name)
+
+        def grab(self):
+            Counting.grabs += 1
+            return capture.grab()
+
+    monkeypatch.setattr(frames, "_capture", Counting())
+    assert len(list(frames)) == 30
+    assert Counting.grabs == 30
+
+
+def test_video_takes_its_labels_from_the_text_file_beside_it(tmp_path):
+    write_video(tmp_path / "clip.mp4", 3)
+    (tmp_path / "clip.txt").write_text("1,2,3,4\nnan,nan,nan,nan\n1,2,3,5\n")
+    sequence = load_sequence(tmp_path / "clip.mp4")
+    assert sequence.box(0) == Box.from_ltwh(1, 2, 3, 4)
+    assert sequence.box(1) is None
+
+
+def test_frames_without_labels_are_a_sequence_without_ground_truth(tmp_path):
+    write_images(tmp_path, 2)
+    sequence = load_sequence(tmp_path)
+    assert sequence.ground_truth is None
+    assert sequence.box(0) is None
+
+
+def test_visibility_is_read_beside_the_boxes(tmp_path):
+    write_images(tmp_path / "img", 2)
+    (tmp_path / "visibility.txt").write_text("1.0\n0.25\n")
+    np.testing.assert_array_equal(load_sequence(tmp_path).visibility, [1.0, 0.25])
+    (tmp_path / "visibility.txt").write_text("1.0\n1.5\n")
+    with pytest.raises(SequenceError, match=r"visibility.txt:2: expected one number in 0..1"):
+        load_sequence(tmp_path)
+
+
+def test_find_lists_every_layout_once_in_natural_order(tmp_path):
+    write_images(tmp_path / "otb" / "walk10" / "img", 1)
+    write_images(tmp_path / "otb" / "walk9" / "img", 1)
+    write_images(tmp_path / "vot" / "car" / "ir", 1)
+    write_images(tmp_path / "vot" / "car" / "color", 1)
+    write_images(tmp_path / "plain", 1)
+    (tmp_path / "clips").mkdir()
+    write_video(tmp_path / "clips" / "a.mp4", 2)
+    (tmp_path / "clips" / "a.txt").write_text("1,1,2,2\n1,1,2,2\n")
+    (tmp_path / "empty").mkdir()
+    found = find_sequences(tmp_path)
+    assert [str(p.relative_to(tmp_path)) for p in found] == [
+        "clips/a.mp4",
+        "otb/walk9",
+        "otb/walk10",
+        "plain",
+        "vot/car",
+    ]
+    for path in found:
+        assert len(load_sequence(path)) > 0
+    assert find_sequences(tmp_path / "plain") == [tmp_path / "plain"]
+    assert find_sequences(tmp_path / "clips" / "a.mp4") == [tmp_path / "clips" / "a.mp4"]
+
+
+def test_missing_paths_are_named(tmp_path):
+    for call in (load_sequence, find_sequences):
+        with pytest.raises(SequenceError, match="nowhere"):
+            call(tmp_path / "nowhere")
+
+
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(SequenceError, match="expected pictures in it"):
+        load_sequence(tmp_path)
+
+
+def test_a_file_that_is_no_sequence_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(SequenceError, match=r"notes\.txt: expected a folder, a video"):
+        load_sequence(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_a_count_that_does_not_fit_names_both_counts(tmp_path, rows):
+    write_images(tmp_path / "img", 3)
+    (tmp_path / "groundtruth_rect.txt").write_text("1,1,2,2\n" * rows)
+    with pytest.raises(SequenceError, match=f"expected 3 rows.*got {rows}"):
+        load_sequence(tmp_path)
+
+
+@pytest.mark.parametrize("row", ["1,2,x,4", "1,2,3", "", "1,2,3,4,5,6"])
+def test_a_bad_label_row_is_named_by_file_and_line(tmp_path, row):
+    write_images(tmp_path / "img", 3)
+    (tmp_path / "groundtruth_rect.txt").write_text(f"1,1,2,2\n{row}\n1,1,2,2\n")
+    with pytest.raises(SequenceError, match=r"groundtruth_rect\.txt:2: expected"):
+        load_sequence(tmp_path)
+
+
+def test_an_unreadable_picture_is_named_when_it_is_reached(tmp_path):
+    write_images(tmp_path, 2)
+    (tmp_path / "0002.png").write_bytes(b"no picture")
+    frames = load_sequence(tmp_path).frames
+    assert frames[0].shape == (24, 32)
+    with pytest.raises(SequenceError, match=r"0002\.png: expected a picture"):
+        frames[1]
+
+
+def test_sixteen_bit_colour_is_refused(tmp_path):
+    image = np.zeros((4, 4, 3), np.uint16)
+    image[..., 1] = 300
+    cv2.imwrite(str(tmp_path / "1.png"), image)
+    with pytest.raises(SequenceError, match=r"expected grey pixels or 8-bit colour, got 3 chan"):
+        load_sequence(tmp_path).frames[0]
+
+
+def test_a_broken_video_is_refused(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"no video" * 100)
+    with pytest.raises(SequenceError, match=r"clip\.mp4: expected a video"):
+        load_sequence(tmp_path / "clip.mp4")
+
+
+def test_a_video_cut_short_counts_the_frames_that_are_there(tmp_path):
+    path = tmp_path / "clip.avi"
+    write_video(path, 30, gop_is_long=False)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    frames = load_sequence(path).frames
+    assert 5 < len(frames) < 30
+    assert [number_of(f) for f in frames] == list(range(len(frames)))
+
+
+def test_a_topic_for_anything_but_a_bag_is_refused(tmp_path):
+    write_images(tmp_path, 1)
+    with pytest.raises(SequenceError, match="expected a rosbag2"):
+        load_sequence(tmp_path, topic="/image_raw")
+
+
+def test_a_bag_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "bag.mcap").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
+    with pytest.raises(SequenceError, match="pip install rosbags"):
+        load_sequence(tmp_path)
+
+
+def write_bag(path: Path, topics: dict[str, list], storage: str = "MCAP") -> None:
+    """Write messages (topic -> (sensor_msgs type, list of field dicts)) 40 ms apart."""
+    rosbag2 = pytest.importorskip("rosbags.rosbag2")
+    typesys = pytest.importorskip("rosbags.typesys")
+    store = typesys.get_typestore(typesys.Stores.ROS2_HUMBLE)
+    header = store.types["std_msgs/msg/Header"](
+        stamp=store.types["builtin_interfaces/msg/Time"](sec=0, nanosec=0), frame_id="camera"
+    )
+    plugin = getattr(rosbag2.StoragePlugin, storage)
+    with rosbag2.Writer(path, version=8, storage_plugin=plugin) as writer:
+        for topic, (kind, messages) in topics.items():
+            connection = writer.add_connection(topic, f"sensor_msgs/msg/{kind}", typestore=store)
+            for i, fields in enumerate(messages):
+                message = store.types[connection.msgtype](header=header, **fields)
+                data = store.serialize_cdr(message, connection.msgtype)
+                writer.write(connection, 10**9 + i * 40_000_000, data)
+
+
+def image_fields(pixels: np.ndarray, encoding: str, padding: int = 0, big: bool = False) -> dict:
+    height, width = pixels.shape[:2]
+    stored = pixels.astype(pixels.dtype.newbyteorder(">" if big else "<"))
+    rows = np.frombuffer(stored.tobytes(), np.uint8).reshape(height, -1)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=99)
+    return {
+        "height": height,
+        "width": width,
+        "encoding": encoding,
+        "is_bigendian": int(big),
+        "step": rows.shape[1],
+        "data": rows.reshape(-1),
+    }
+
+
+def ramp(number: int, dtype) -> np.ndarray:
+    return (np.arange(6 * 8).reshape(6, 8) * 5 + number).astype(dtype)
+
+
+@pytest.mark.parametrize("storage", ["MCAP", "SQLITE3"])
+def test_bag_gives_the_same_frames_forwards_and_at_random(tmp_path, storage):
+    messages = [image_fields(ramp(i * 100, np.uint16), "mono16") for i in range(12)]
+    write_bag(tmp_path / "bag", {"/image_raw": ("Image", messages)}, storage)
+    sequence = load_sequence(tmp_path / "bag")
+    assert len(sequence) == 12
+    assert sequence.fps == pytest.approx(25.0)
+    assert sequence.ground_truth is None
+    for i in (*range(12), 3, 11, 0, 7, 7, 6):
+        np.testing.assert_array_equal(sequence.frames[i], ramp(i * 100, np.uint16))
+    again = pickle.loads(pickle.dumps(sequence))
+    np.testing.assert_array_equal(again.frames[5], ramp(500, np.uint16))
+    assert find_sequences(tmp_path) == [tmp_path / "bag"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "dtype", "padding", "big"),
+    [
+        ("mono8", np.uint8, 0, False),
+        ("8UC1", np.uint8, 3, False),
+        ("mono16", np.uint16, 4, True),
+        ("16UC1", np.uint16, 0, False),
+        ("32FC1", np.float32, 8, False),
+    ],
+)
+def test_bag_reads_every_grey_encoding_with_its_step_and_byte_order(
+    tmp_path, encoding, dtype, padding, big
+):
+    pixels = ramp(3, dtype)
+    fields = image_fields(pixels, encoding, padding, big)
+    write_bag(tmp_path / "bag", {"/thermal": ("Image", [fields])})
+    frame = load_sequence(tmp_path / "bag").frames[0]
+    assert frame.dtype == dtype
+    np.testing.assert_array_equal(frame, pixels)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8"])
+def test_bag_reads_false_colour_as_bgr(tmp_path, encoding):
+    bgr = np.random.default_rng(1).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    pixels = bgr[..., ::-1] if encoding.startswith("rgb") else bgr
+    if "a8" in encoding:
+        pixels = np.dstack([pixels, np.full((6, 8), 255, np.uint8)])
+    write_bag(tmp_path / "bag", {"/thermal": ("Image", [image_fields(pixels, encoding)])})
+    np.testing.assert_array_equal(load_sequence(tmp_path / "bag").frames[0], bgr)
+
+
+def test_bag_reads_compressed_sixteen_bit_pictures(tmp_path):
+    pixels = ramp(7, np.uint16)
+    data = cv2.imencode(".png", pixels)[1].reshape(-1)
+    fields = {"format": "mono16; png compressed ", "data": data}
+    write_bag(tmp_path / "bag", {"/image_raw/compressed": ("CompressedImage", [fields])})
+    np.testing.assert_array_equal(load_sequence(tmp_path / "bag").frames[0], pixels)
+
+
+def test_bag_with_several_image_topics_asks_for_one(tmp_path):
+    fields = [image_fields(ramp(1, np.uint8), "mono8")]
+    write_bag(tmp_path / "bag", {"/a": ("Image", fields), "/b": ("Image", fields * 2)})
+    with pytest.raises(SequenceError, match="expected one image topic, got /a, /b"):
+        load_sequence(tmp_path / "bag")
+    with pytest.raises(SequenceError, match="expected topic /c, got /a, /b"):
+        load_sequence(tmp_path / "bag", topic="/c")
+    assert len(load_sequence(tmp_path / "bag", topic="/b")) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"encoding": "yuv422"}, "expected an encoding of mono8"),
+        ({"step": 4}, "expected 6 rows of 8 bytes, got step 4"),
+        ({"height": 7}, "expected 7 rows of 8 bytes"),
+        ({"height": 0}, "expected 0 rows"),
+    ],
+)
+def test_bag_with_a_damaged_image_names_topic_and_frame(tmp_path, change, message):
+    good = image_fields(ramp(1, np.uint8), "mono8")
+    write_bag(tmp_path / "bag", {"/t": ("Image", [good, {**good, **change}])})
+    frames = load_sequence(tmp_path / "bag").frames
+    assert frames[0].shape == (6, 8)
+    with pytest.raises(SequenceError, match=f"/t, frame 1: {message}"):
+        frames[1]
+
+
+def test_a_broken_bag_is_refused(tmp_path):
+    pytest.importorskip("rosbags.highlevel")
+    (tmp_path / "run.mcap").write_bytes(b"no bag")
+    with pytest.raises(SequenceError, match="expected a rosbag2"):
+        load_sequence(tmp_path)
+
+
+def test_a_tinted_grey_video_becomes_grey_and_colour_stays(tmp_path):
+    writer = cv2.VideoWriter(
+        str(tmp_path / "c.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48)
+    )
+    writer.write(np.full((48, 64, 3), (100, 103, 98), np.uint8))
+    writer.write(np.full((48, 64, 3), (10, 90, 200), np.uint8))
+    writer.release()
+    frames = load_sequence(tmp_path / "c.avi").frames
+    assert [frame.ndim for frame in frames] == [2, 3]
+
+
+def test_a_video_goes_to_another_process(tmp_path):
+    write_video(tmp_path / "clip.mp4", 5)
+    sequence = load_sequence(tmp_path / "clip.mp4")
+    again = pickle.loads(pickle.dumps(sequence))
+    assert [number_of(f) for f in again.frames] == [0, 1, 2, 3, 4]
+
+
+def test_reading_pictures_needs_neither_ros_nor_a_bag_reader():
+    probe = (
+        "import sys, mlss_core.sequences; sys.exit(any(n in sys.modules for n in "
+        "('rclpy', 'rosbags', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+@pytest.mark.data
+def test_shared_recordings_load_and_seek_exactly(shared_dir):
+    clip = load_sequence(shared_dir / "data" / "ddd_ir" / "IR_BIRD_001.mp4")
+    assert clip.ground_truth.shape == (310, 4)
+    assert np.isnan(clip.ground_truth).any()
+    forwards = list(clip.frames)
+    assert forwards[0].shape == (256, 320)
+    for i in (200, 77, 300, 5):
+        np.testing.assert_array_equal(clip.frames[i], forwards[i])
+    airplane = load_sequence(shared_dir / "data" / "airplane")
+    assert len(airplane) == 380
+    assert airplane.box(0) == Box.from_ltwh(420, 136, 53, 130)
