@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -55,16 +57,35 @@ class BatchNorm(nn.BatchNorm2d):
 
     def _over_processes(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normalise by the moments of the whole batch, of which every process holds a share."""
-        from torch.distributed import nn as differentiable
-
-        world = _world_size()
         pixels = x.float()
-        mean = differentiable.all_reduce(pixels.mean(dim=(0, 2, 3)) / world)
+        mean = _MeanOverProcesses.apply(pixels.mean(dim=(0, 2, 3)))
         centred = pixels - mean[:, None, None]
-        variance = differentiable.all_reduce(centred.square().mean(dim=(0, 2, 3)) / world)
+        variance = _MeanOverProcesses.apply(centred.square().mean(dim=(0, 2, 3)))
         gain = self.weight * (variance + self.eps).rsqrt()
         out = centred * gain[:, None, None] + self.bias[:, None, None]
         return out.to(x.dtype), mean, variance.detach()
+
+
+class _MeanOverProcesses(torch.autograd.Function):
+    """Mean of a tensor over the processes, differentiable.
+
+    Each process back-propagates its own loss, and the gradients of all are averaged afterwards:
+    what flows back here is the mean over the processes as well.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return _mean(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _mean(gradient)
+
+
+def _mean(value: Tensor) -> Tensor:
+    total = value.clone()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
 
 
 def _world_size() -> int:

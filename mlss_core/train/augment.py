@@ -40,13 +40,14 @@ def apply_look(
 ) -> np.ndarray:
     """Change the look of one patch (P, P) float32 in 0..255; returns a new one."""
     side = patch.shape[0]
+    out: np.ndarray = patch
     if look.coarseness > 1.0:
         small = max(16, round(side / look.coarseness))
-        patch = cv2.resize(patch, (small, small), interpolation=cv2.INTER_AREA)
-    mean = float(patch.mean())
+        out = cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA)
+    mean = float(out.mean())
     gain = look.contrast * np.exp(rng.uniform(-params.drift, params.drift))
     offset = mean + look.brightness + rng.uniform(-80, 80) * params.drift
-    out = (patch - mean) * np.float32(gain) + np.float32(offset)
+    out = (out - mean) * np.float32(gain) + np.float32(offset)
     if look.invert:
         out = 255.0 - out
     sigma = rng.uniform(0, params.noise) * (rng.random() < 0.6)

@@ -187,7 +187,8 @@ def split_by_blocks(paths: Sequence[Path], val_fraction: float) -> set[Path]:
     """
     series = collections.defaultdict(list)
     for path in sorted(paths):
-        name, number = re.fullmatch(r"(.*?)(\d*)", path.stem).groups()
+        name = re.sub(r"\d+$", "", path.stem)
+        number = path.stem.removeprefix(name)
         series[path.parent, name].append((int(number or 0), path))
     blocks = ([path for _, path in sorted(block)] for block in series.values())
     return {path for block in blocks for path in _last_share(block, val_fraction)}
@@ -281,7 +282,7 @@ def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> No
                 try:
                     check_box(sample.box, sample.grey.shape, params.min_box_px)
                 except BoxError as error:
-                    dropped.update([str(error).split(",")[0].removeprefix("expected ")])
+                    dropped.update([str(error).split(",")[0]])
                     continue
                 side = search_side(sample.box.w, sample.box.h) * params.crop_px / TARGET_PX
                 crops.append(_cut(sample.grey, sample.box, side, params.crop_px))

@@ -58,7 +58,7 @@ def test_boxes_that_are_too_small_are_dropped_with_the_reason(tmp_path):
     entries[0]["box"][1] = [10, 10, 12, 12]
     (source / "tracklets.json").write_text(json.dumps(entries))
     report = curate([source], tmp_path / "crops", SMALL_CROPS)
-    assert report == {"kept": 23, "box sides of at least 3 px": 1}
+    assert report == {"kept": 23, "expected box sides of at least 3 px": 1}
 
 
 def test_label_file_of_another_length_drops_the_sequence_with_the_reason(tmp_path):
