@@ -21,7 +21,7 @@ def frame_profile() -> dict[str, str]:
     if not path.is_file():
         try:
             share = get_package_share_directory("mlss_tracker_ros")
-        except PackageNotFoundError:
+        except (PackageNotFoundError, OSError):  # OSError: no prefix is sourced at all
             return {}
         path = Path(share, "config", "fastdds.xml")
     old = os.environ.get("ROS_DISTRO") in _OLD_DISTROS
