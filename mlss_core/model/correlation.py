@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -76,11 +77,11 @@ def cross_correlate_fourier(template: Tensor, instance: Tensor) -> Tensor:
     """Same as `cross_correlate`, through the Fourier domain: faster for many templates."""
     batch = template.shape[0]
     shared = instance.shape[0] // batch
-    size = instance.shape[-2:]
-    spectrum = torch.fft.rfft2(instance.float())  # (B k, C, H, W // 2 + 1)
+    rows = instance.shape[-2] - template.shape[-2] + 1
+    columns = instance.shape[-1] - template.shape[-1] + 1
+    size = [next_fast_len(side, real=True) for side in instance.shape[-2:]]  # 53 is a slow prime
+    spectrum = torch.fft.rfft2(instance.float(), s=size)  # (B k, C, H', W' // 2 + 1)
     kernel = torch.fft.rfft2(template.float(), s=size).conj()
     kernel = kernel.repeat_interleave(shared, dim=0)
     response = torch.fft.irfft2((spectrum * kernel).sum(dim=1, keepdim=True), s=size)
-    rows = size[0] - template.shape[-2] + 1
-    columns = size[1] - template.shape[-1] + 1
     return response[..., :rows, :columns]
