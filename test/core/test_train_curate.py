@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from training import SMALL_CROPS, write_cutouts, write_tracklets
 
+from mlss_core.cli import main
 from mlss_core.errors import ConfigError, SequenceError
 from mlss_core.patch import search_side
 from mlss_core.train import curate as curate_module
@@ -154,3 +155,26 @@ def test_masks_of_cutouts_cover_the_outline(tmp_path):
 def test_library_of_a_folder_without_crops_is_an_error(tmp_path):
     with pytest.raises(SequenceError, match="mlss curate"):
         CropLibrary(tmp_path)
+
+
+def test_command_tells_what_was_kept_and_dropped(tmp_path, capsys):
+    source = write_otb(tmp_path / "data" / "walk", hidden=(6,))
+    out = tmp_path / "crops"
+    code = main(["curate", str(source.parent), "--out", str(out), "--workers", "1"])
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert f"2 crops in {out}" in printed
+    assert "dropped 1: unlabelled frame" in printed
+
+
+def test_command_names_a_missing_folder(tmp_path, capsys):
+    assert main(["curate", str(tmp_path / "nowhere"), "--out", str(tmp_path / "crops")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_held_out_sequences_are_listed(tmp_path):
+    for number in range(1, 5):
+        write_otb(tmp_path / "data" / f"walk_{number}")
+    curate([tmp_path / "data"], tmp_path / "crops", CurateParams(val_fraction=0.25))
+    listed = (tmp_path / "crops" / "held_out.txt").read_text().split()
+    assert listed == [str(tmp_path / "data" / "walk_4")]
