@@ -7,11 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from mlss_core.model.backbone import Backbone, Features
-from mlss_core.model.correlation import (
-    CorrelationFilter,
-    cross_correlate,
-    cross_correlate_fourier,
-)
+from mlss_core.model.correlation import CorrelationFilter, cross_correlate
 from mlss_core.model.ensemble import RelativeEntropyEnsemble
 from mlss_core.model.semantic import SemanticAttention
 from mlss_core.model.structural import StructuralAttention
@@ -79,11 +75,7 @@ class MLSSNet(nn.Module):
         )
 
     def respond_to(self, templates: Templates, features: Features) -> Responses:
-        """Responses of instance features (B k, ...) to B templates, in the features' precision.
-
-        In training mode through the Fourier domain: its gradient is several times cheaper.
-        """
-        correlate = cross_correlate_fourier if self.training else cross_correlate
-        semantic = correlate(templates.semantic, features.semantic)
-        structural = correlate(templates.structural, features.structural)
+        """Responses of instance features (B k, ...) to B templates, float32."""
+        semantic = cross_correlate(templates.semantic, features.semantic)
+        structural = cross_correlate(templates.structural, features.structural)
         return Responses(semantic, structural, self.ensemble(semantic, structural))
