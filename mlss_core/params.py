@@ -185,6 +185,12 @@ class TemplateParams(_Checked):
         0.005, "Share of the new template per frame.", range=(0, 1), source="released zLR"
     )
     gated: bool = _param(True, "Update only while the target is tracked with confidence.")
+    first_share: float = _param(
+        0.3,
+        "Share of the first frame's template in every comparison; the rest is the rolling one.",
+        range=(0, 1),
+        source="released: 0; docs/evaluation.md",
+    )
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,12 @@ class PresenceParams(_Checked):
     lost_below: float = _param(0.2, "Score under which frames count towards lost.", range=(0, 1))
     lost_after: int = _param(10, "Frames in a row under lost_below.", "frames", (1, 1000))
     regain_above: float = _param(0.6, "Score that takes a lost target up again.", range=(0, 1))
+    search_windows: int = _param(
+        4, "Further regions searched per frame while a target is lost.", range=(0, 64)
+    )
+    freeze_windows: int = _param(
+        8, "Further regions searched on the first frame after a freeze.", range=(0, 64)
+    )
     min_box_px: float = _param(3.0, "Smallest side of an init box.", "px", (1, 1000))
 
 
@@ -247,7 +259,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
     if profile == "reference":
         return TrackerParams(
             SearchParams(region_scale=1.0, resampling="released", peak="released"),
-            TemplateParams(gated=False),
+            TemplateParams(gated=False, first_share=0.0),
             ThermalParams(freeze=False),
             PresenceParams(enabled=False),
         )

@@ -17,14 +17,20 @@ class TrackState(str, Enum):
     FROZEN = "FROZEN"  # the camera repeats itself (shutter); the last box is held
 
 
-# Logistic of the peak-to-sidelobe ratio, see `peak_score`.
-_HALF_QUALITY = 6.0
-_QUALITY_SLOPE = 1.0
+# Logistic regression of "the box overlaps the target by more than half" on what a response shows:
+# constant, peak-to-sidelobe ratio, height of the peak (python tools/calibrate_score.py).
+_SCORE_WEIGHTS = (-6.0, 1.0, 0.0)
 
 
-def peak_score(quality: float) -> float:
-    """Peak-to-sidelobe ratio -> confidence in 0..1."""
-    return 0.5 + 0.5 * math.tanh(0.5 * _QUALITY_SLOPE * (quality - _HALF_QUALITY))
+def peak_score(quality: float, height: float) -> float:
+    """How likely a peak is the target, in 0..1.
+
+    Args:
+        quality: peak-to-sidelobe ratio.
+        height: value of the peak; the network learnt that a target is above 0.
+    """
+    constant, per_quality, per_height = _SCORE_WEIGHTS
+    return 0.5 + 0.5 * math.tanh(0.5 * (constant + per_quality * quality + per_height * height))
 
 
 def next_state(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.patch import crop_patches, crop_pyramid_as_released, search_side
 from mlss_core.presence import TrackState, next_state, peak_score
+from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
 from mlss_core.response import Peak, locate
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.thermal import ThermalNormalizer
@@ -40,9 +41,12 @@ class _Target:
     first_size_px: float
     templates: Templates  # batch of one
     fill: float  # grey level outside the frame, from the first frame
+    first_templates: Templates
     score: float = 1.0
     state: TrackState = TrackState.TRACKING
-    low_frames: int = 0
+    low_frames: int = 0  # in a row under `lost_below`
+    lost_frames: int = 0  # in a row without a box
+    frozen_frames: int = 0  # in a row of a shutter
 
 
 class MLSSTracker:
@@ -79,6 +83,9 @@ class MLSSTracker:
         self._network = InferenceNetwork(network, self.device, self.precision, plain)
         self._patch_px = network.params.patch_px
         self._stride_px = network.params.stride_px
+        self._response_share = (  # of the region's side that the response covers
+            network.params.response_cells * self._stride_px / self._patch_px
+        )
         self._normalize = ThermalNormalizer(self.params.thermal)
         self._targets: dict[str, _Target] = {}
         self._frame_hw: tuple[int, int] | None = None
@@ -109,9 +116,10 @@ class MLSSTracker:
             )
         size_px = search_side(box.w, box.h, self.params.search.context)
         pixels = torch.from_numpy(grey)
-        target = _Target(target_id, box, size_px, size_px, _NO_TEMPLATES, float(pixels.mean()))
-        exemplar = self._cut_exemplar([target], [size_px], pixels)
-        target.templates = self._network.templates_from(self._network.features(exemplar))
+        fill = float(pixels.mean())
+        exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
+        templates = self._network.templates_from(self._network.features(exemplar))
+        target = _Target(target_id, box, size_px, size_px, templates, fill, templates)
         self._targets.pop(target_id, None)
         self._targets[target_id] = target
         self._frame_hw = frame.shape[:2]
@@ -136,13 +144,14 @@ class MLSSTracker:
         self._check_size(frame)
         grey = self._normalize(frame) if only is None else self._normalize.peek(frame)
         if only is None and self._normalize.frozen:
+            for target in targets:
+                target.frozen_frames += 1
             return [self._result(target, TrackState.FROZEN) for target in targets]
         pixels = torch.from_numpy(grey)
         exemplar_sizes = [target.size_px for target in targets]
-        self.last_peaks = self._search(targets, pixels)
-        for target, peak in zip(targets, self.last_peaks, strict=True):
-            self._move(target, peak, grey.shape)
-        self._cut_exemplars(targets, pixels, exemplar_sizes)
+        for target, sighting in zip(targets, self._search(targets, pixels), strict=True):
+            self._move(target, sighting, grey.shape)
+        self._cut_exemplars(targets, exemplar_sizes, pixels)
         return [self._result(target, target.state) for target in targets]
 
     def learn(self) -> None:
@@ -177,61 +186,116 @@ class MLSSTracker:
                 f"{frame.shape[1]}x{frame.shape[0]}; clear() and initialise the targets again"
             )
 
-    def _search(self, targets: list[_Target], pixels: Tensor) -> list[Peak]:
-        """Correlate; the exemplars of the frame before share the forward pass."""
-        search = self.params.search
-        patches = self._cut(targets, pixels, [self._region_px(target) for target in targets])
-        count = len(self._unlearnt)
+    def _search(self, targets: list[_Target], pixels: Tensor) -> list[Sighting]:
+        """Correlate every target with its regions; the exemplars of the frame before join in.
+
+        One forward pass serves them all: exemplars first, then the regions target by target.
+        """
+        regions = [self._regions(target, pixels.shape) for target in targets]
+        fills = [target.fill for target, own in zip(targets, regions, strict=True) for _ in own]
+        every = [region for own in regions for region in own]
+        patches = self._cut(every, fills, pixels, self.params.search.scales)
+        learning = len(self._unlearnt)
         features = self._network.features(
             torch.cat([patch for _, patch in self._unlearnt] + [patches])
         )
-        if count:
-            self._roll_templates(Features(*(level[:count] for level in features)))
-        templates = Templates(
-            torch.cat([target.templates.semantic for target in targets]),
-            torch.cat([target.templates.structural for target in targets]),
-        )
-        instances = Features(*(level[count:] for level in features))
-        responses = self._network.respond_to(templates, instances).fused
-        return locate(responses.unflatten(0, (len(targets), search.scales)).squeeze(2), search)
+        if learning:
+            self._roll_templates(Features(*(level[:learning] for level in features)))
+        sightings = []
+        first = learning
+        for alike in _runs_of_equal_length(regions):
+            count = len(alike) * len(regions[alike[0]])
+            instances = Features(*(level[first : first + count] for level in features))
+            templates = self._compared_templates([targets[n] for n in alike])
+            fused = self._network.respond_to(templates, instances).fused
+            responses = fused.unflatten(0, (len(alike), -1)).squeeze(2)
+            for n, own in zip(alike, responses, strict=True):
+                sightings.append(self._sight(targets[n], regions[n], own))
+            first += count
+        self.last_peaks = [sighting.peak for sighting in sightings]
+        return sightings
 
-    def _move(self, target: _Target, peak: Peak, frame_hw: tuple[int, int]) -> None:
-        """Judge presence; unless lost, take over place and size (released tracker_step.m)."""
+    def _sight(self, target: _Target, regions: list[Region], responses: Tensor) -> Sighting:
+        """Where a target is, from its responses (S, R, R) to its regions."""
         search = self.params.search
-        target.score = peak_score(peak.quality)
+        if not self._searches_widely(target):
+            (peak,) = locate(responses.unsqueeze(0), search)
+            return Sighting(peak, regions[search.scales // 2])
+        return best_sighting(regions, responses, search)
+
+    def _regions(self, target: _Target, frame_hw: torch.Size) -> list[Region]:
+        """Where to look for a target: at every scale, or around its last place at one scale."""
+        search, presence = self.params.search, self.params.presence
+        middle = Region(target.box.cx, target.box.cy, search.region_scale * target.size_px)
+        if not self._searches_widely(target):
+            steps = range(-(search.scales // 2), search.scales // 2 + 1)
+            return [middle._replace(side=middle.side * search.scale_step**k) for k in steps]
+        reach = self._response_share * middle.side
+        if target.state is TrackState.LOST:
+            turn, count = target.lost_frames, presence.search_windows
+        else:
+            turn, count = 0, presence.freeze_windows
+        return regions_around(middle, reach, (frame_hw[0], frame_hw[1]), turn, count)
+
+    def _searches_widely(self, target: _Target) -> bool:
+        thawed = target.frozen_frames > 0 and self.params.presence.enabled
+        return target.state is TrackState.LOST or thawed
+
+    def _compared_templates(self, targets: list[_Target]) -> Templates:
+        """Rolling templates with their share of the first ones; correlation is linear in both."""
+        share = self.params.template.first_share
+        levels = []
+        for level in range(len(Templates._fields)):
+            rolling = torch.cat([target.templates[level] for target in targets])
+            if share > 0:
+                first = torch.cat([target.first_templates[level] for target in targets])
+                rolling = torch.lerp(rolling, first, share)
+            levels.append(rolling)
+        return Templates(*levels)
+
+    def _move(self, target: _Target, sighting: Sighting, frame_hw: tuple[int, ...]) -> None:
+        """Judge presence; unless lost, take over place and size (released tracker_step.m)."""
+        search, peak, region = self.params.search, sighting.peak, sighting.region
+        widely = self._searches_widely(target)
+        target.score = peak_score(peak.quality, peak.height)
         target.state, target.low_frames = next_state(
             target.state, target.low_frames, target.score, self.params.presence
         )
+        target.frozen_frames = 0
+        target.lost_frames = target.lost_frames + 1 if target.state is TrackState.LOST else 0
         if target.state is TrackState.LOST:
             return
-        scale = search.scale_step ** (peak.scale_index - search.scales // 2)
-        side_px = self._region_px(target) * (1.0 if search.peak == "released" else scale)
+        scale = 1.0 if widely else search.scale_step ** (peak.scale_index - search.scales // 2)
+        side_px = region.side * (1.0 if search.peak == "released" else scale)
         to_frame = self._stride_px * side_px / self._patch_px  # px of the frame per feature cell
-        center_x = target.box.cx + peak.offset_xy[0] * to_frame
-        center_y = target.box.cy + peak.offset_xy[1] * to_frame
-        if self.params.presence.enabled:  # the middle of a target stays in the picture
-            center_x = min(max(center_x, 0.0), frame_hw[1] - 1.0)
-            center_y = min(max(center_y, 0.0), frame_hw[0] - 1.0)
+        center_x = region.cx + peak.offset_xy[0] * to_frame
+        center_y = region.cy + peak.offset_xy[1] * to_frame
         growth = 1 - search.scale_rate + search.scale_rate * scale
         smallest = target.first_size_px / search.scale_limit
         largest = target.first_size_px * search.scale_limit
-        target.size_px = min(max(target.size_px * growth, smallest), largest)
+        size_px = min(max(target.size_px * growth, smallest), largest)
+        if self.params.presence.enabled:  # the middle of a target stays in the picture
+            center_x = min(max(center_x, 0.0), frame_hw[1] - 1.0)
+            center_y = min(max(center_y, 0.0), frame_hw[0] - 1.0)
+            growth = size_px / target.size_px  # and its box within its limits
+        target.size_px = size_px
         target.box = Box(center_x, center_y, target.box.w * growth, target.box.h * growth)
 
     def _cut_exemplars(
-        self, targets: list[_Target], pixels: Tensor, sizes_px: list[float]
+        self, targets: list[_Target], sizes_px: list[float], pixels: Tensor
     ) -> None:
         """Keep what confident targets look like at their new place, at the size they had."""
         if self.params.template.rate == 0:
             return
         sure = [
-            (target, size)
+            (target, self._exemplar_at(target.box, size))
             for target, size in zip(targets, sizes_px, strict=True)
             if target.state is TrackState.TRACKING or not self.params.template.gated
         ]
         if sure:
-            learners, sizes = zip(*sure, strict=True)
-            patches = self._cut_exemplar(learners, sizes, pixels)
+            fills = [target.fill for target, _ in sure]
+            patches = self._cut([region for _, region in sure], fills, pixels)
+            learners = [target for target, _ in sure]
             self._unlearnt += zip(learners, patches.split(1), strict=True)
 
     def _roll_templates(self, exemplars: Features) -> None:
@@ -246,49 +310,34 @@ class MLSSTracker:
             )
         self._unlearnt = []
 
-    def _cut_exemplar(
-        self, targets: Sequence[_Target], sizes_px: Sequence[float], pixels: Tensor
-    ) -> Tensor:
-        sides = [size * self.params.search.region_scale for size in sizes_px]
-        return self._cut(targets, pixels, sides, exemplar=True)
+    def _exemplar_at(self, box: Box, size_px: float) -> Region:
+        return Region(box.cx, box.cy, self.params.search.region_scale * size_px)
 
     def _cut(
-        self,
-        targets: Sequence[_Target],
-        pixels: Tensor,
-        sides_px: Sequence[float],
-        exemplar: bool = False,
+        self, regions: list[Region], fills: list[float], pixels: Tensor, scales: int = 1
     ) -> Tensor:
-        """Patches of every target at every scale, or of the middle scale for exemplars."""
-        search = self.params.search
-        steps = [search.scale_step ** (k - search.scales // 2) for k in range(search.scales)]
-        if search.resampling == "released":
-            pyramids = [
-                crop_pyramid_as_released(
-                    pixels,
-                    (target.box.cx, target.box.cy),
-                    [side * step for step in steps],
-                    self._patch_px,
-                    target.fill,
-                )
-                for target, side in zip(targets, sides_px, strict=True)
-            ]
-            middle = search.scales // 2
-            return torch.cat([p[middle : middle + 1] if exemplar else p for p in pyramids])
-        steps = [1.0] if exemplar else steps
-        windows = torch.tensor(
-            [
-                (target.box.cx, target.box.cy, side * step)
-                for target, side in zip(targets, sides_px, strict=True)
-                for step in steps
-            ],
-            dtype=torch.float64,
-        )
-        fill = torch.tensor([target.fill for target in targets for _ in steps])
-        return crop_patches(pixels, windows, self._patch_px, fill)
+        """Patches (len(regions), 1, 255, 255); `scales` neighbours belong to one target."""
+        if self.params.search.resampling == "released":
+            return self._cut_as_released(regions, fills, pixels, scales)
+        windows = torch.tensor(regions, dtype=torch.float64)
+        return crop_patches(pixels, windows, self._patch_px, torch.tensor(fills))
 
-    def _region_px(self, target: _Target) -> float:
-        return self.params.search.region_scale * target.size_px
+    def _cut_as_released(
+        self, regions: list[Region], fills: list[float], pixels: Tensor, scales: int
+    ) -> Tensor:
+        """Cut whole pyramids: the authors take even an exemplar out of the middle of one."""
+        search = self.params.search
+        middle = search.scales // 2
+        patches = []
+        for n in range(scales // 2, len(regions), scales):
+            sides = [
+                regions[n].side * search.scale_step ** (k - middle) for k in range(search.scales)
+            ]
+            pyramid = crop_pyramid_as_released(
+                pixels, (regions[n].cx, regions[n].cy), sides, self._patch_px, fills[n]
+            )
+            patches.append(pyramid[middle : middle + 1] if scales == 1 else pyramid)
+        return torch.cat(patches)
 
     def _shift_rows(self, box: Box, sign: int) -> Box:
         """Between boxes of the raw frame (+1) and of the frame without telemetry rows (-1)."""
@@ -300,4 +349,12 @@ class MLSSTracker:
         return TrackResult(target.target_id, box, target.score, target.state if lost else state)
 
 
-_NO_TEMPLATES = Templates(torch.empty(0), torch.empty(0))
+def _runs_of_equal_length(regions: list[list[Region]]) -> list[list[int]]:
+    """Neighbouring indices whose lists are equally long: what one batch can take."""
+    runs: list[list[int]] = []
+    for n, own in enumerate(regions):
+        if runs and len(regions[runs[-1][0]]) == len(own):
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return runs

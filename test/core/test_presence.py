@@ -37,9 +37,10 @@ def test_presence_switched_off_always_tracks():
 
 
 @pytest.mark.parametrize("quality", [-1e6, -3.0, 0.0, 6.0, 40.0, 1e6])
-def test_score_stays_between_zero_and_one(quality):
-    assert 0 <= peak_score(quality) <= 1
+@pytest.mark.parametrize("height", [-1e3, 0.0, 1e3])
+def test_score_stays_between_zero_and_one(quality, height):
+    assert 0 <= peak_score(quality, height) <= 1
 
 
-def test_score_rises_with_quality():
-    assert peak_score(3) < peak_score(6) < peak_score(12)
+def test_score_rises_with_the_peak():
+    assert peak_score(3, -1.0) < peak_score(6, 0.0) < peak_score(12, 1.0)
