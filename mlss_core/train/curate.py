@@ -272,7 +272,11 @@ def _keep_settings(path: Path, params: CurateParams, sources: Sequence[Path]) ->
 
 
 def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> None:
-    """Cut the crops of some tracks into one shard; its json is written last."""
+    """Cut the crops of some tracks into one shard; its json is written last.
+
+    Raises:
+        SequenceError: the shard cannot be written.
+    """
     torch.set_num_threads(1)
     crops, masks, rows = [], [], []
     dropped: collections.Counter[str] = collections.Counter()
@@ -292,17 +296,23 @@ def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> No
                 rows.append((number, sample.frame_index, sample.box.w * zoom, sample.box.h * zoom))
         except SequenceError as error:
             dropped.update([f"unreadable sequence: {error}"])
-    _save_array(stem.with_suffix(".npy"), crops, params.crop_px)
-    if masks:
-        _save_array(stem.with_suffix(".mask.npy"), masks, params.crop_px)
     summary = {
         "tracks": [(track.name, track.split) for track in tracks],
         "rows": rows,
         "dropped": dict(dropped),
     }
-    partial = stem.with_suffix(".json.part")
-    partial.write_text(json.dumps(summary))
-    partial.replace(stem.with_suffix(".json"))
+    try:
+        _save_array(stem.with_suffix(".npy"), crops, params.crop_px)
+        if masks:
+            _save_array(stem.with_suffix(".mask.npy"), masks, params.crop_px)
+        partial = stem.with_suffix(".json.part")
+        partial.write_text(json.dumps(summary))
+        partial.replace(stem.with_suffix(".json"))
+    except OSError as error:
+        raise SequenceError(
+            f"expected to write crops to {stem.parent}, got: {error.strerror or error}; free some "
+            "space and run the same command again, finished crops are kept"
+        ) from error
 
 
 def _cut(

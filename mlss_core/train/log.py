@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from mlss_core.errors import CheckpointError
+
 
 class RunLog:
     """Two tables of figures per step, mirrored to TensorBoard where that is installed.
@@ -36,12 +38,23 @@ class RunLog:
             self._events.close()
 
     def write(self, name: str, step: int, figures: Mapping[str, float]) -> None:
-        """Append a row to `name`.csv; the figures must be the same each time."""
-        if name not in self._tables:
-            self._tables[name] = _continue_table(self._folder / f"{name}.csv", self._step, figures)
+        """Append a row to `name`.csv; the figures must be the same each time.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        path = self._folder / f"{name}.csv"
         row = ",".join(f"{value:.6g}" for value in figures.values())
-        self._tables[name].write(f"{step},{row}\n")
-        self._tables[name].flush()
+        try:
+            if name not in self._tables:
+                self._tables[name] = _continue_table(path, self._step, figures)
+            self._tables[name].write(f"{step},{row}\n")
+            self._tables[name].flush()
+        except OSError as error:
+            raise CheckpointError(
+                f"expected to write {path}, got: {error.strerror or error}; free some space and "
+                "resume"
+            ) from error
         if self._events is not None:
             for key, value in figures.items():
                 self._events.add_scalar(f"{name}/{key}", value, step)

@@ -13,6 +13,7 @@ from torch import distributed as dist
 
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError
+from mlss_core.sequences import load_sequence
 from mlss_core.train.curate import TRAIN, VALIDATION
 from mlss_core.train.log import RunLog
 from mlss_core.train.optimizer import learning_rate
@@ -72,8 +73,11 @@ def _train(
             f"for {world} processes; change batch"
         )
     out = Path(params.out)
-    out.mkdir(parents=True, exist_ok=True)
     pairs = PairDataset(CropLibrary(Path(params.crops), TRAIN), params, rank, world)
+    held_out = _held_out_pairs(params)
+    for path in held_out_clips(params):  # what cannot be read is found now, not after hours
+        load_sequence(path)
+    out.mkdir(parents=True, exist_ok=True)
     run = load_state(out / STATE, params, device) if resume else start_run(params, device)
     loader = torch.utils.data.DataLoader(
         pairs,
@@ -100,7 +104,7 @@ def _train(
             log.write("log", run.step, figures)
             on_step(run.step, figures)
             if _due(run.step, params.validate_every, params):
-                _validate(run, params, device, out, log)
+                _validate(run, params, held_out, device, log)
                 if world > 1:
                     dist.barrier()
             if _due(run.step, params.checkpoint_every, params):
@@ -117,7 +121,6 @@ def _check(params: TrainParams, resume: bool) -> None:
             f"expected a folder without a run, got one with {STATE} in {out}; add --resume to go "
             "on with it, or choose another out"
         )
-    held_out_clips(params)  # unreadable clips are found now, not after hours
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
@@ -138,12 +141,22 @@ def _about(run: Run, params: TrainParams) -> dict[str, str]:
     return {"step": str(run.step), "best": repr(run.best), "train": settings}
 
 
-def _validate(run: Run, params: TrainParams, device: torch.device, out: Path, log: RunLog) -> None:
+def _held_out_pairs(params: TrainParams) -> PairDataset | None:
+    """The same pairs at every validation, from the sources that have held-out tracks."""
+    if not params.validation_batches:
+        return None
+    library = CropLibrary(Path(params.crops), VALIDATION)
+    mix = {name: share for name, share in params.pairs.mix.items() if name in library.sources}
+    pairs = dataclasses.replace(params.pairs, mix=mix)
+    return PairDataset(library, dataclasses.replace(params, pairs=pairs), seed=params.seed + 1)
+
+
+def _validate(
+    run: Run, params: TrainParams, pairs: PairDataset | None, device: torch.device, log: RunLog
+) -> None:
     """Loss on held-out pairs and the tracker on held-out clips; keeps the best weights."""
     figures: dict[str, float] = {}
-    if params.validation_batches:
-        library = CropLibrary(Path(params.crops), VALIDATION)
-        pairs = PairDataset(library, params, seed=1)  # the same pairs at every validation
+    if pairs is not None:
         figures["loss"], figures["hit"] = held_out_loss(run.network, pairs, params, device)
     if params.clips:
         success = clip_success(run.network, params, device)
@@ -155,4 +168,4 @@ def _validate(run: Run, params: TrainParams, device: torch.device, out: Path, lo
     score = figures.get("success_auc", -figures.get("loss", 0.0))
     if score > run.best:
         run.best = score
-        save_checkpoint(out / BEST, run.network, _about(run, params))
+        save_checkpoint(Path(params.out) / BEST, run.network, _about(run, params))

@@ -17,7 +17,7 @@ from torch import Tensor
 from mlss_core.errors import ConfigError, SequenceError
 from mlss_core.patch import crop_patches
 from mlss_core.train import augment
-from mlss_core.train.curate import TRAIN
+from mlss_core.train.curate import TARGET_PX, TRAIN
 from mlss_core.train.params import TrainParams
 
 
@@ -114,6 +114,7 @@ class PairDataset(torch.utils.data.Dataset):
         self.mine = range(rank * params.batch // world, (rank + 1) * params.batch // world)
         self.seed = params.seed if seed is None else seed
         self.patch_px = params.network.patch_px
+        self.window_px = params.network.region_scale * TARGET_PX  # 255 px for 2.008 s_z
 
     def __getitem__(self, step: int) -> Batch:
         rngs = [np.random.default_rng((self.seed, step, number)) for number in self.mine]
@@ -152,7 +153,7 @@ class PairDataset(torch.utils.data.Dataset):
             second = int(rng.choice(library.tracks[self._draw_track(rng, other_than=track)]))
         still, moved = self._images(first, second, rng)
         mirror = bool(rng.random() < change.flip)
-        side = self.patch_px * float(
+        side = self.window_px * float(
             np.exp(rng.uniform(-params.tightness, 0.5 * params.tightness))
         )
         still = augment.deform(still, mirror, 0.0, 1.0)
@@ -177,12 +178,12 @@ class PairDataset(torch.utils.data.Dataset):
         first, second = self._draw_frames(track, rng, apart=25)
         image = self.library.crop(first).astype(np.float32)
         middle = (image.shape[0] - 1) / 2
-        quarter = (self.patch_px + 1) / 4  # middle of a corner's 127 px of the 255 px patch
+        quarter = (self.window_px + 1) / 4  # middle of a corner's 127 px of the 255 px patch
         x, y = middle + rng.choice((-quarter, quarter), size=2)
         other = self.library.crop(second).astype(np.float32)
         views = (
-            _View(image, (x, y, self.patch_px // 2)),
-            _View(other, (middle, middle, self.patch_px)),
+            _View(image, (float(x), float(y), self.window_px // 2)),
+            _View(other, (middle, middle, self.window_px)),
         )
         return *views, (0.0, 0.0), False
 

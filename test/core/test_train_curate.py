@@ -1,6 +1,7 @@
 """Curation: which crops are kept, where they lie, what is dropped and why."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -178,3 +179,16 @@ def test_held_out_sequences_are_listed(tmp_path):
     curate([tmp_path / "data"], tmp_path / "crops", CurateParams(val_fraction=0.25))
     listed = (tmp_path / "crops" / "held_out.txt").read_text().split()
     assert listed == [str(tmp_path / "data" / "walk_4")]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_full_disk_is_a_clear_error_and_keeps_finished_crops(tmp_path):
+    source = write_tracklets(tmp_path / "tracklets", count=40)
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "crops" / "tracklets_0001.npy.part").symlink_to("/dev/full")
+    with pytest.raises(SequenceError, match="No space left on device.*same command again"):
+        curate([source], tmp_path / "crops", SMALL_CROPS, tracks_per_shard=1)
+    stamp = (tmp_path / "crops" / "tracklets_0000.npy").stat().st_mtime_ns
+    (tmp_path / "crops" / "tracklets_0001.npy.part").unlink()
+    assert curate([source], tmp_path / "crops", SMALL_CROPS, tracks_per_shard=1)["kept"] == 120
+    assert (tmp_path / "crops" / "tracklets_0000.npy").stat().st_mtime_ns == stamp

@@ -152,23 +152,26 @@ def test_two_processes_give_the_weights_of_one(crops, tmp_path):
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
-def test_full_disk_leaves_the_older_checkpoint_intact(finished, monkeypatch):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_full_disk_leaves_the_older_checkpoint_intact(finished):
     params, run = finished
     path = Path(params.out) / loop.STATE
     before = path.read_bytes()
-
-    def write_half(self, content):
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", write_half)
+    path.with_name(path.name + ".part").symlink_to("/dev/full")  # every write fails: ENOSPC
     with pytest.raises(CheckpointError, match="No space left on device"):
         state.save_state(path, run, params)
-    monkeypatch.undo()
     assert path.read_bytes() == before
     assert not list(path.parent.glob("*.part"))
     assert load_state(path, params, CPU).step == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_full_disk_ends_a_run_with_a_clear_error(crops, tmp_path):
+    params = small_params(crops, tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.csv.part").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=r"log\.csv.*No space left on device.*resume"):
+        train(params)
 
 
 def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(

@@ -11,7 +11,7 @@ from mlss_core.train.curate import CurateParams, curate
 from mlss_core.train.params import AugmentParams, PairParams, TrainParams
 
 # 135 px is the smallest patch whose structure attention gives back its input's size.
-SMALL_NETWORK = NetworkParams(patch_px=135, template_margin=6)
+SMALL_NETWORK = NetworkParams(patch_px=135, template_margin=6, region_scale=135 / 127)
 SMALL_CROPS = CurateParams(crop_px=176, val_fraction=0.25)
 
 
