@@ -12,7 +12,13 @@ from mlss_tracker_ros.fastdds import frame_profile
 
 SWITCH = ["true", "false"]
 # Node parameters that are passed on only when given, or they would silently beat params_file.
-OPTIONAL_PARAMETERS = {"device": str, "weights": str, "autostart": bool, "use_sim_time": bool}
+OPTIONAL_PARAMETERS = {
+    "device": str,
+    "weights": str,
+    "init_box": list[float],
+    "autostart": bool,
+    "use_sim_time": bool,
+}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -48,6 +54,13 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="",
                 description="Weights file (.safetensors); empty: as params_file says, else the "
                 "shipped ones.",
+            ),
+            DeclareLaunchArgument(
+                "init_box",
+                default_value="",
+                description="Target in the first image, for runs without an operator: centre x, "
+                "centre y, width, height in px, as [320.0, 256.0, 40.0, 30.0]; empty: as "
+                "params_file says, else none.",
             ),
             DeclareLaunchArgument(
                 "autostart",
