@@ -20,7 +20,7 @@ def _param(
     doc: str,
     unit: str = "",
     range: tuple[float, float] | None = None,  # noqa: A002
-    choices: tuple[str, ...] | None = None,
+    choices: tuple[str | int, ...] | None = None,
     source: str = "",
 ) -> Any:
     metadata = {"doc": doc, "unit": unit, "range": range, "choices": choices, "source": source}
@@ -52,7 +52,8 @@ def check_value(item: dataclasses.Field[Any], value: Any) -> None:
             )
     if choices is not None and value not in choices:
         raise ConfigError(
-            f"expected {item.name} to be one of {', '.join(choices)}, got {value!r}; choose one"
+            f"expected {item.name} to be one of {', '.join(map(str, choices))}, got {value!r}; "
+            "choose one"
         )
 
 

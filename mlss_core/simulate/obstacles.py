@@ -1,0 +1,148 @@
+"""Foreground objects that hide the target for a while: walls, trees, poles, trucks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlss_core.simulate.backdrops import fractal
+from mlss_core.simulate.cast import Actor
+from mlss_core.simulate.motion import Path
+from mlss_core.simulate.params import SceneParams
+from mlss_core.simulate.solids import Pose, Solid, outline
+
+Rng = np.random.Generator
+_FULL = 0.95  # a larger cover is asked of an obstacle that hides the whole target
+_CLEAR_S = 0.5  # the target is in the open for this long at the start
+
+
+class _Need(NamedTuple):
+    """What an obstacle must hide: world px, relative to the target's origin at its moment."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+def make_obstacles(rng: Rng, params: SceneParams, target: Actor, airborne: bool) -> list[Actor]:
+    """Cast the obstacles: one a moment, the moments spread over the sequence."""
+    if not params.occlusion:
+        return []
+    return [
+        _obstacle(rng, params, target, _moment(rng, params, number), airborne)
+        for number in range(params.occlusions)
+    ]
+
+
+def _moment(rng: Rng, params: SceneParams, number: int) -> int:
+    """Frame in the middle of occlusion `number`; none in the first fifth."""
+    share = 0.2 + 0.8 * (number + rng.uniform(0.35, 0.65)) / params.occlusions
+    return min(int(share * params.frames), params.frames - 1)
+
+
+def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborne: bool) -> Actor:
+    half = max(round(params.occlusion_s * params.fps / 2), 1)
+    during = slice(max(moment - half, 0), moment + half + 1)
+    size = _extent(target, moment)
+    x, y = target.path.x, target.path.y
+    full = params.occlusion >= _FULL
+    slim = not full and rng.random() < 0.5
+    t = (np.arange(params.frames) - moment) / params.fps
+    # how it must pass, relative to the target, to be clear of it at the start
+    lead = max(moment / params.fps - _CLEAR_S, 0.2)
+    passing = max(
+        1.4 * size.width / max(lead - 0.5 * params.occlusion_s, 0.1), 0.4 * params.target_px
+    )
+    left, right = x[during].min() + size.left, x[during].max() + size.right
+    top, bottom = y[during].min() + size.top, y[during].max() + size.bottom
+    if slim:
+        middle, wide = (left + right) / 2, params.occlusion * size.width
+        left, right = middle - wide / 2, middle + wide / 2
+    else:
+        margin = 0.06 * size.width
+        left, right = left - margin, right + margin
+    if full or slim:
+        top -= 0.12 * size.height + (rng.uniform(0.0, 1.0) * size.height if slim else 0.0)
+    else:
+        top = y[during].mean() + size.bottom - params.occlusion * size.height
+    bottom += 0.15 * size.height
+    if airborne:
+        bottom += 2 * params.height
+    early = slice(0, max(round(_CLEAR_S * params.fps), 1))
+    near_start = (x[early] + size.right + 0.2 * size.width > left) & (
+        x[early] + size.left - 0.2 * size.width < right
+    )
+    moves = bool(near_start.any()) or (not airborne and rng.random() < 0.35)
+    if moves:
+        if not slim:
+            wide = size.width * 1.15 + passing * params.occlusion_s
+            middle = x[moment] + (size.left + size.right) / 2
+            left, right = middle - wide / 2, middle + wide / 2
+        path_x = (left + right) / 2 - x[moment] + x + rng.choice([-1, 1]) * passing * t
+    else:
+        path_x = np.full(params.frames, (left + right) / 2)
+    solid = _build(rng, right - left, bottom - top, slim, moves)
+    frames = np.ones(params.frames)
+    return Actor(
+        pose=lambda phase: solid,
+        path=Path(path_x, np.full(params.frames, bottom)),
+        scale=frames,
+        yaw=0 * frames,
+        phase=0 * frames,
+        elevation=0.0,
+        warmth_k=frames,
+        texture=fractal(rng, (96, 96), 24),
+        texture_gain=0.3 * params.clutter,
+        order=np.full(params.frames, 1e9),
+        reach=float(np.hypot(right - left, bottom - top)),
+    )
+
+
+def _extent(target: Actor, frame: int) -> _Need:
+    pose = Pose(0.0, 0.0, float(target.scale[frame]), float(target.yaw[frame]), target.elevation)
+    return _Need(*outline(target.pose(float(target.phase[frame])), pose).bounds())
+
+
+def _build(rng: Rng, width: float, height: float, slim: bool, moves: bool) -> Solid:
+    """Draw a thing of that size, its foot at 0, 0; warmth in K above the air."""
+    solid = Solid()
+    base = float(rng.uniform(-2.5, 2.5))
+    half = width / 2
+
+    def slab(x0: float, x1: float, z0: float, z1: float, warmth: float, near: float) -> None:
+        solid.face([(x0, -near, z0), (x1, -near, z0), (x1, -near, z1), (x0, -near, z1)], warmth)
+
+    slab(-half, half, 0.0, height, base, 0.0)
+    if slim:  # a pole or a trunk: its edges turn away
+        slab(-half, -0.6 * half, 0.0, height, base - 0.5, 1.0)
+        slab(0.5 * half, half, 0.0, height, base - 0.4, 1.0)
+        return solid
+    if moves:  # the side of a truck
+        slab(-half, half, 0.45 * height, 0.6 * height, base + float(rng.uniform(-1, 1)), 1.0)
+        slab(-half, half, 0.0, 0.12 * height, base + 1.0, 1.0)
+        for x in np.linspace(-0.8, 0.8, 4) * half:
+            solid.limb((x, -2.0, 0.08 * height), (x, -2.0, 0.08 * height), 0.1 * height,
+                0.1 * height, base + 1.8)  # fmt: skip
+        return solid
+    if rng.random() < 0.5:  # a wall with courses and a coping
+        step = max(height / 9, 3.0)
+        for z in np.arange(step, height, step):
+            slab(-half, half, z - 0.12 * step, z, base - 0.35, 1.0)
+        slab(-half, half, height * 0.94, height, base + 0.6, 2.0)
+        return solid
+    tuft = 0.16 * min(width, height)  # leaves
+    for _ in range(60):
+        x, z = rng.uniform(-half, half), height * float(rng.uniform(0.0, 1.0))
+        solid.limb((x, -1.0 - rng.random(), z), (x, -1.5, z), tuft, tuft * rng.uniform(0.4, 0.9),
+            base + float(rng.normal(0.0, 0.6)))  # fmt: skip
+    return solid
