@@ -156,7 +156,7 @@ class Row(NamedTuple):
         if meta.get("unit"):
             parts.append(f"Unit: {meta['unit']}.")
         if meta.get("choices"):
-            parts.append(f"One of: {', '.join(meta['choices'])}.")
+            parts.append(f"One of: {', '.join(map(str, meta['choices']))}.")
         if meta.get("source"):
             parts.append(f"Source: {meta['source']}.")
         parts.append(_WHEN.get(self.name.partition(".")[0], ""))

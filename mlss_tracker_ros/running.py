@@ -8,9 +8,13 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from mlss_core.errors import MlssError
+
+UnknownROSArgsError = rclpy_implementation.UnknownROSArgsError
+RCLInvalidROSArgsError = rclpy_implementation.RCLInvalidROSArgsError
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
@@ -32,9 +36,12 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # asked to end
-    except MlssError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (MlssError, UnknownROSArgsError, RCLInvalidROSArgsError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except Exception:
+        if rclpy.ok():  # else the signal came while something else was under way
+            raise
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not break the exit
             signal.signal(number, signal.SIG_IGN)

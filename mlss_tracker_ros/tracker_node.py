@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from geometry_msgs.msg import Point, PointStamped
@@ -83,13 +83,16 @@ class TrackerNode(LifecycleNode):
     the rest, see `_on_image` and `_on_step` for the way of a picture.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **node_options: Any) -> None:
         """Declare every parameter.
+
+        Args:
+            **node_options: as rclpy's Node takes them (namespace, context, parameter_overrides).
 
         Raises:
             ConfigError: a parameter given at start is refused.
         """
-        super().__init__("mlss_tracker")
+        super().__init__("mlss_tracker", **node_options)
         declare_params(self, NodeParams())
         self._params: NodeParams = load_params(self, NodeParams())
         declare_params(self, tracker_params(self._params.profile))
@@ -149,8 +152,8 @@ class TrackerNode(LifecycleNode):
             session: Session[ImageMessage] = Session(
                 tracker, self._picture_of, self._params, self._reporter.say
             )
+            self._listen()  # nothing is heard before this transition ends
             self._worker = Worker(session, self._on_step, self._reporter.report)
-            self._listen()
         except Exception as error:
             self._stop_listening()
             return self._refuse_transition("activate", " ".join(str(error).split()))

@@ -68,13 +68,14 @@ class Worker(Generic[Message]):
                 for command in commands:
                     command(self.session)
                 step = self.session.step()
-                if step is not None and not self._closed:
+                if self._closed:
+                    return
+                if step is not None:
                     self._on_step(step)
-                    if not self.session.has_work:
-                        self.session.tracker.learn()
+                self._on_change()
+                if not self.session.has_work:
+                    self.session.tracker.learn()
             except Exception as error:  # the device or a defect: a robot's node must live on
                 if self._closed:
                     return
                 self.session.fail(error)
-            if not self._closed:
-                self._on_change()

@@ -65,10 +65,14 @@ def test_values_given_at_start_reach_the_nested_dataclass(make_node):
 )
 def test_a_wrong_value_at_start_is_refused_by_name(make_node, name, value):
     node = make_node({name: value})
-    with pytest.raises(ConfigError, match=name.rpartition(".")[2]):
+
+    def declare_and_load():
         for params in (NodeParams(), tracker_params()):
             declare_params(node, params)
             load_params(node, params)
+
+    with pytest.raises(ConfigError, match=name.rpartition(".")[2]):
+        declare_and_load()
 
 
 def test_every_parameter_has_a_description_and_numbers_have_a_range(make_node):

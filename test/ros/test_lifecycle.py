@@ -1,0 +1,185 @@
+"""Transitions, processes and signals: the node comes up, goes down and comes back as it should."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+
+SERVICE = "mlss_tracker"
+
+
+def state_of(client) -> int:
+    return client.call(GetState, f"{SERVICE}/get_state").current_state.id
+
+
+def change(client, transition: int) -> bool:
+    request = Transition(id=transition)
+    return client.call(ChangeState, f"{SERVICE}/change_state", transition=request).success
+
+
+@pytest.fixture
+def start_process(weights):
+    """Starts tracker_node as its own process; none outlives the test."""
+    processes = []
+
+    def start(namespace: str, **params) -> subprocess.Popen:
+        given = {"weights": weights, "presence.enabled": False, **params}
+        arguments = [f"-p {name}:={value}" for name, value in given.items()]
+        command = [sys.executable, "-m", "mlss_tracker_ros.tracker_node", "--ros-args"]
+        command += ["-r", f"__ns:={namespace}", *" ".join(arguments).split()]
+        processes.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def test_the_node_activates_itself_unless_told_otherwise(namespace, make_tracker, make_client):
+    make_tracker(namespace, autostart=False)
+    client = make_client(namespace)
+    client.until_status("UNCONFIGURED")
+    assert state_of(client) == State.PRIMARY_STATE_UNCONFIGURED
+    assert client.images.get_subscription_count() == 0
+    assert change(client, Transition.TRANSITION_CONFIGURE)
+    client.until_status("INACTIVE")
+    assert client.images.get_subscription_count() == 0
+    assert change(client, Transition.TRANSITION_ACTIVATE)
+    client.connect()
+    client.until_status("WAITING_IMAGE")
+    assert state_of(client) == State.PRIMARY_STATE_ACTIVE
+
+
+def test_a_deactivated_node_is_deaf_and_comes_back_without_its_target(tracked):
+    tracked.start()
+    assert change(tracked, Transition.TRANSITION_DEACTIVATE)
+    tracked.until_status("INACTIVE")
+    tracked.until(lambda: not tracked.images.get_subscription_count(), "a deaf tracker")
+    assert change(tracked, Transition.TRANSITION_CLEANUP)
+    tracked.until_status("UNCONFIGURED")
+    tracked.until(lambda: not tracked.node.count_publishers(f"{SERVICE}/detections"), "silence")
+    assert change(tracked, Transition.TRANSITION_CONFIGURE)
+    assert change(tracked, Transition.TRANSITION_ACTIVATE)
+    tracked.connect()
+    assert tracked.track().detections == []
+    tracked.start("again")
+
+
+def test_transitions_in_any_order_leave_a_node_that_works(namespace, make_tracker, make_client):
+    make_tracker(namespace)
+    client = make_client(namespace)
+    rng = random.Random(0)
+    transitions = [
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+    ]
+    for _ in range(25):
+        change(client, rng.choice(transitions))
+    for transition in transitions[:2]:
+        change(client, transition)
+    assert state_of(client) == State.PRIMARY_STATE_ACTIVE
+    client.connect()
+    client.start()
+
+
+def damaged_weights(kind: str, weights: str, folder) -> str:
+    path = folder / f"{kind}.safetensors"
+    whole = open(weights, "rb").read()  # noqa: PTH123, SIM115
+    if kind == "truncated":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "foreign":
+        path.write_bytes(b"PK\x03\x04" + bytes(1000))
+    elif kind == "empty":
+        path.write_bytes(b"")
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "foreign", "empty"])
+def test_bad_weights_refuse_configuration_and_are_named(
+    namespace, make_tracker, make_client, weights, tmp_path, kind
+):
+    path = damaged_weights(kind, weights, tmp_path)
+    make_tracker(namespace, weights=path)
+    client = make_client(namespace)
+    status = client.until_status("UNCONFIGURED", "cannot configure", path)
+    assert "\n" not in status.message
+    assert state_of(client) == State.PRIMARY_STATE_UNCONFIGURED
+    assert not change(client, Transition.TRANSITION_CONFIGURE)
+    assert state_of(client) == State.PRIMARY_STATE_UNCONFIGURED
+
+
+def test_an_impossible_device_refuses_configuration(namespace, make_tracker, make_client):
+    make_tracker(namespace, device="abacus")
+    client = make_client(namespace)
+    client.until_status("cannot configure", "'abacus'")
+
+
+@pytest.mark.parametrize(
+    ("number", "params", "status"),
+    [
+        (signal.SIGINT, {}, "WAITING_IMAGE"),
+        (signal.SIGTERM, {}, "WAITING_IMAGE"),
+        (signal.SIGINT, {"autostart": "false"}, "UNCONFIGURED"),
+    ],
+)
+def test_a_signal_ends_the_process_with_0_and_no_traceback(
+    namespace, start_process, make_client, number, params, status
+):
+    process = start_process(namespace, **params)
+    client = make_client(namespace)
+    client.until_status(status)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
+def test_a_second_ctrl_c_does_not_spoil_the_exit(namespace, start_process, make_client):
+    process = start_process(namespace)
+    client = make_client(namespace)
+    client.connect()
+    client.start()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
+def test_a_killed_node_comes_back_waiting_for_a_new_box(namespace, start_process, make_client):
+    process = start_process(namespace)
+    client = make_client(namespace)
+    client.connect()
+    client.start("a")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    client.statuses.clear()
+    start_process(namespace)
+    client.detections.clear()
+
+    def answered():  # the dead node still counts as a subscriber for a while
+        client.send_frame()
+        return client.detections
+
+    first = client.until(answered, "the new node's first detections")[0]
+    assert first.detections == []
+    client.until_status("IDLE")
+
+
+def test_a_parameter_out_of_range_ends_the_process_with_one_line(namespace, start_process):
+    process = start_process(namespace, **{"search.scales": 99})
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.startswith("error: expected parameter search.scales")
+    assert "Traceback" not in output
