@@ -68,5 +68,4 @@ def set_first_box(context: LaunchContext) -> list[SetLaunchConfiguration]:
     box = sequence.box(0) if sequence.ground_truth is not None else None
     if box is None:
         return []  # the operator sends one
-    numbers = ", ".join(str(float(number)) for number in box)
-    return [SetLaunchConfiguration("init_box", f"[{numbers}]")]
+    return [SetLaunchConfiguration("init_box", ",".join(str(float(number)) for number in box))]

@@ -15,7 +15,6 @@ SWITCH = ["true", "false"]
 OPTIONAL_PARAMETERS = {
     "device": str,
     "weights": str,
-    "init_box": list[float],
     "autostart": bool,
     "use_sim_time": bool,
 }
@@ -59,8 +58,8 @@ def generate_launch_description() -> LaunchDescription:
                 "init_box",
                 default_value="",
                 description="Target in the first image, for runs without an operator: centre x, "
-                "centre y, width, height in px, as [320.0, 256.0, 40.0, 30.0]; empty: as "
-                "params_file says, else none.",
+                "centre y, width, height in px, as 320,256,40,30; empty: as params_file "
+                "says, else none.",
             ),
             DeclareLaunchArgument(
                 "autostart",
@@ -106,6 +105,9 @@ def start_tracker(context: LaunchContext) -> list[Node]:
         if LaunchConfiguration(name).perform(context):
             value = ParameterValue(LaunchConfiguration(name), value_type=value_type)
             parameters.append({name: value})
+    init_box = LaunchConfiguration("init_box").perform(context)
+    if init_box:
+        parameters.append({"init_box": [float(number) for number in init_box.split(",")]})
     return [
         Node(
             package="mlss_tracker_ros",
