@@ -192,7 +192,8 @@ def _describe(sequence: Frames) -> dict[str, Any]:
 def _tracker_document(tracker: TrackerScores) -> dict[str, Any]:
     presence = tracker.presence()
     return {
-        **_figures(tracker.mean(), tracker.fps),
+        **_figures(tracker.mean()),
+        "fps": _rounded(tracker.fps, 2),
         "plain": _figures(tracker.mean("plain")),
         "presence": None if presence is None else _presence_document(presence),
         "curves": {
@@ -202,7 +203,8 @@ def _tracker_document(tracker: TrackerScores) -> dict[str, Any]:
         "failed": tracker.failed,
         "sequences": {
             name: {
-                **_figures(score.toolkit, score.fps),
+                **_figures(score.toolkit),
+                "fps": _rounded(score.fps, 2),
                 "plain": _figures(score.plain),
             }
             for name, score in tracker.sequences.items()
@@ -210,32 +212,31 @@ def _tracker_document(tracker: TrackerScores) -> dict[str, Any]:
     }
 
 
-def _figures(curves: Curves, fps: float | None = None) -> dict[str, Any]:
-    figures: dict[str, Any] = {
+def _figures(curves: Curves) -> dict[str, float]:
+    return {
         "success_auc": round(curves.success_auc, 5),
         "precision_20px": round(curves.precision_20px, 5),
         "norm_precision": round(curves.norm_precision_auc, 5),
     }
-    if fps is not None:
-        figures["fps"] = round(fps, 2)
-    return figures
 
 
 def _presence_document(score: PresenceScore) -> dict[str, Any]:
-    def finite(value: float) -> float | None:
-        return round(value, 5) if math.isfinite(value) else None
-
     return {
-        "precision": finite(score.best_precision),
-        "recall": finite(score.best_recall),
-        "f_score": finite(score.f_score),
-        "threshold": finite(score.best_threshold),
-        "own_precision": finite(score.own_precision),
-        "own_recall": finite(score.own_recall),
-        "own_f_score": finite(score.own_f_score),
+        "precision": _rounded(score.best_precision),
+        "recall": _rounded(score.best_recall),
+        "f_score": _rounded(score.f_score),
+        "threshold": _rounded(score.best_threshold),
+        "own_precision": _rounded(score.own_precision),
+        "own_recall": _rounded(score.own_recall),
+        "own_f_score": _rounded(score.own_f_score),
         "absent_frames": score.absent_frames,
-        "absent_noticed": finite(score.absent_noticed),
+        "absent_noticed": _rounded(score.absent_noticed),
     }
+
+
+def _rounded(value: float | None, digits: int = 5) -> float | None:
+    """None for what is not known, as JSON has no NaN."""
+    return None if value is None or not math.isfinite(value) else round(value, digits)
 
 
 def _share(value: float) -> str:

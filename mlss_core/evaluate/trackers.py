@@ -212,7 +212,6 @@ def _network(weights: Path | None) -> MLSSNet:
     return load_network(weights)
 
 
-@functools.cache
 def _digest(path: Path) -> str:
     return digest(path.read_bytes())
 

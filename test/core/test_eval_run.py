@@ -7,13 +7,21 @@ import cv2
 import numpy as np
 import pytest
 from eval_sequences import BrightTracker, ShyTracker, write_sequence
+from seeded import seeded_network
 
 from mlss_core import cli
+from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError, SequenceError
 from mlss_core.evaluate.metrics import overlaps
 from mlss_core.evaluate.peers import OpenCvTracker
 from mlss_core.evaluate.run import open_source, track
-from mlss_core.evaluate.trackers import StaticTracker, TrackerSpec, parse_trackers
+from mlss_core.evaluate.trackers import (
+    StaticTracker,
+    TrackerOptions,
+    TrackerSpec,
+    parse_trackers,
+    tracker_key,
+)
 
 
 def evaluate(*arguments: object, trackers: str = "eval_sequences:BrightTracker,static") -> int:
@@ -209,7 +217,7 @@ def test_results_of_another_tool_stand_in_the_same_table(tmp_path):
     document = results_of(tmp_path / "out")
     assert list(document["trackers"]) == ["oracle", "static"]
     assert document["trackers"]["oracle"]["success_auc"] == pytest.approx(20 / 21, abs=1e-4)
-    assert "fps" not in document["trackers"]["oracle"]
+    assert document["trackers"]["oracle"]["fps"] is None
 
 
 def test_the_report_is_one_file_with_a_strip_per_sequence(tmp_path):
@@ -238,6 +246,37 @@ def test_the_report_is_one_file_with_a_strip_per_sequence(tmp_path):
     curve = results_of(out)["robustness"]["noise"]
     assert curve["levels"] == [0, 5]
     assert len(curve["success_auc"]["static"]) == 2
+
+
+def test_our_profiles_run_with_weights_of_their_own(tmp_path):
+    write_sequence(tmp_path / "data", "walk", frames=4)
+    save_checkpoint(tmp_path / "seeded.safetensors", seeded_network())
+    weights = tmp_path / "seeded.safetensors"
+    code = evaluate(
+        tmp_path / "data", "--out", tmp_path / "out", "--device", "cpu", "--weights", weights,
+        trackers=f"mlssnet,mlssnet={weights},reference",
+    )  # fmt: skip
+    assert code == 0
+    document = results_of(tmp_path / "out")
+    assert sorted(document["trackers"]) == ["mlssnet", "mlssnet-seeded", "reference"]
+    rows = {
+        label: (tmp_path / "out" / "results" / label / "walk.txt").read_text()
+        for label in document["trackers"]
+    }
+    assert rows["mlssnet"] == rows["mlssnet-seeded"] != rows["reference"]
+    assert rows["reference"].startswith("21.000,31.000,24.000,32.000\n")
+    assert "nan" not in rows["reference"]
+    assert document["environment"]["weights"] == "seeded.safetensors"
+
+
+def test_other_weights_or_precision_are_another_run(tmp_path):
+    spec, keys = TrackerSpec.parse("mlssnet"), []
+    for content, precision in ((b"one", "fp32"), (b"two", "fp32"), (b"two", "bf16")):
+        (tmp_path / "w.safetensors").write_bytes(content)
+        options = TrackerOptions(tmp_path / "w.safetensors", precision=precision)
+        keys.append(tracker_key(spec, options))
+        assert tracker_key(spec, options) == keys[-1]
+    assert keys[0] != keys[1] != keys[2]
 
 
 def test_tracker_names_and_their_files(tmp_path):
