@@ -98,6 +98,16 @@ class NetworkParams(_Checked):
         source="released curation: 127 px exemplar inside a 255 px crop",
     )
 
+    score_constant: float = _param(
+        -6.0, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
+    )
+    score_per_quality: float = _param(
+        1.0, "Its weight of the peak-to-sidelobe ratio.", source="tools/calibrate_score.py"
+    )
+    score_per_height: float = _param(
+        0.0, "Its weight of the peak's height.", source="tools/calibrate_score.py"
+    )
+
     @property
     def structural_cells(self) -> int:
         """Side of the conv3 feature: 53 cells for a 255 px patch."""

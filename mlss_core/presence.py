@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from mlss_core.params import PresenceParams
+from mlss_core.params import NetworkParams, PresenceParams
 
 
 class TrackState(str, Enum):
@@ -17,20 +17,20 @@ class TrackState(str, Enum):
     FROZEN = "FROZEN"  # the camera repeats itself (shutter); the last box is held
 
 
-# Logistic regression of "the box overlaps the target by more than half" on what a response shows:
-# constant, peak-to-sidelobe ratio, height of the peak (python tools/calibrate_score.py).
-_SCORE_WEIGHTS = (-6.0, 1.0, 0.0)
-
-
-def peak_score(quality: float, height: float) -> float:
-    """How likely a peak is the target, in 0..1.
+def peak_score(quality: float, height: float, network: NetworkParams) -> float:
+    """How likely a peak is the target, in 0..1, by a logistic regression.
 
     Args:
         quality: peak-to-sidelobe ratio.
-        height: value of the peak; the network learnt that a target is above 0.
+        height: value of the peak; the network learns that a target is above 0.
+        network: its weights, which belong to the network's weights (tools/calibrate_score.py).
     """
-    constant, per_quality, per_height = _SCORE_WEIGHTS
-    return 0.5 + 0.5 * math.tanh(0.5 * (constant + per_quality * quality + per_height * height))
+    logit = (
+        network.score_constant
+        + network.score_per_quality * quality
+        + network.score_per_height * height
+    )
+    return 0.5 + 0.5 * math.tanh(0.5 * logit)
 
 
 def next_state(

@@ -257,7 +257,7 @@ class MLSSTracker:
         """Judge presence; unless lost, take over place and size (released tracker_step.m)."""
         search, peak, region = self.params.search, sighting.peak, sighting.region
         widely = self._searches_widely(target)
-        target.score = peak_score(peak.quality, peak.height)
+        target.score = peak_score(peak.quality, peak.height, self._network.params)
         target.state, target.low_frames = next_state(
             target.state, target.low_frames, target.score, self.params.presence
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from mlss_core.params import PresenceParams
+from mlss_core.params import NetworkParams, PresenceParams
 from mlss_core.presence import TrackState, next_state, peak_score
 
 PARAMS = PresenceParams(uncertain_below=0.4, lost_below=0.2, lost_after=3, regain_above=0.6)
@@ -39,8 +39,10 @@ def test_presence_switched_off_always_tracks():
 @pytest.mark.parametrize("quality", [-1e6, -3.0, 0.0, 6.0, 40.0, 1e6])
 @pytest.mark.parametrize("height", [-1e3, 0.0, 1e3])
 def test_score_stays_between_zero_and_one(quality, height):
-    assert 0 <= peak_score(quality, height) <= 1
+    assert 0 <= peak_score(quality, height, NetworkParams(score_per_height=1.0)) <= 1
 
 
 def test_score_rises_with_the_peak():
-    assert peak_score(3, -1.0) < peak_score(6, 0.0) < peak_score(12, 1.0)
+    network = NetworkParams(score_constant=-6.0, score_per_quality=0.5, score_per_height=2.0)
+    assert peak_score(12, 0.0, network) == 0.5
+    assert peak_score(11, 0.0, network) < 0.5 < peak_score(12, 0.1, network)
