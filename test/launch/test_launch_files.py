@@ -10,7 +10,9 @@ import pytest
 pytest.importorskip("launch_ros", reason="needs launch_ros, which only a ROS 2 installation has")
 pytest.importorskip("launch_pytest", reason="needs launch_pytest")
 
+import cv2
 import launch_pytest
+import numpy as np
 import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -209,3 +211,44 @@ def test_profile_of_frames_reaches_the_processes(monkeypatch):
     assert len([e for e in entities(path) if isinstance(e, SetEnvironmentVariable)]) == 1
     monkeypatch.setenv(names[os.environ.get("ROS_DISTRO") in ("humble", "jazzy")], "/site.xml")
     assert not [e for e in entities(path) if isinstance(e, SetEnvironmentVariable)]
+
+
+@pytest.fixture
+def sequence(tmp_path) -> str:
+    """Eight pictures of noise with a labelled hot spot at x 41, y 31 (1-based), 20x10 px."""
+    (tmp_path / "img").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(1, 9):
+        picture = rng.integers(40, 80, (96, 128), dtype=np.uint8)
+        picture[30:40, 40:60] = 220
+        cv2.imwrite(str(tmp_path / f"img/{number:04}.png"), picture)
+    (tmp_path / "groundtruth_rect.txt").write_text("41,31,20,10\n" * 8)
+    return str(tmp_path)
+
+
+@launch_pytest.fixture
+def demo(weights, sequence, exit_codes) -> LaunchDescription:
+    return described(
+        "demo.launch.py",
+        exit_codes,
+        namespace="show",
+        source=sequence,
+        weights=weights,
+        rate="20.0",
+        loop="true",
+    )
+
+
+@pytest.mark.launch(fixture=demo)
+def test_demo_starts_the_tracker_on_the_first_labelled_box(observer, exit_codes):
+    statuses = observer.listen(DiagnosticStatus, "/show/mlss_tracker/status", LATCHED)
+    detections = observer.listen(Detection2DArray, "/show/mlss_tracker/detections")
+    observer.until(lambda: detections, "detections")
+    with_target = ("TRACKING", "UNCERTAIN", "LOST")
+    observer.until(
+        lambda: any(status.message.startswith(with_target) for status in statuses), "a target"
+    )
+    init_box = observer.parameters("/show/mlss_tracker", "init_box")[0]
+    assert list(init_box) == [49.5, 34.5, 20.0, 10.0]  # centre, 0-based
+    yield
+    assert exit_codes == {"tracker_node": 0, "camera_node": 0}
