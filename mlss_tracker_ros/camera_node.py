@@ -54,6 +54,12 @@ class CameraParams(Checked):
     wait_for_subscribers: int = setting(
         0, "Subscriptions of image_raw to wait for before the first image.", range=(0, 100)
     )
+    pace_topic: str = setting(
+        "",
+        "Detections that answer the images: the camera stays at most pace_window images ahead of "
+        "them, so that a slow tracker misses none; empty: it keeps its rate.",
+    )
+    pace_window: int = setting(4, "Images that may be unanswered.", "images", (1, 10_000))
     preload: bool = setting(True, "Hold every frame in memory before the first one is published.")
 
 
@@ -99,6 +105,9 @@ class CameraNode(Node):
         self._status = self.create_publisher(
             DiagnosticStatus, "~/status", QoSProfile(depth=1, durability=latched)
         )
+        self._unanswered: set[tuple[int, int]] = set()
+        if params.pace_topic:
+            self.create_subscription(Detection2DArray, params.pace_topic, self._on_answer, 100)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # plays without /clock too
         self._timer = self.create_timer(1.0 / self._rate, self._on_period, clock=steady)
         self._report("WAITING")
@@ -112,16 +121,22 @@ class CameraNode(Node):
             self._timer.cancel()
             self._report("FINISHED")
             return
+        if len(self._unanswered) >= self._params.pace_window:
+            return
         header = Header(frame_id=self._params.frame_id, stamp=self._stamp(index))
         frame = self._frames[index] if self._frames is not None else self._frame(index)
         try:
             self._images.publish(image_from_frame(frame, header))
         except RuntimeError:  # RCLError; keep all: the history is full until subscribers catch up
-            self._report("HELD_BACK")
             return
+        if self._params.pace_topic:
+            self._unanswered.add((header.stamp.sec, header.stamp.nanosec))
         self._truth.publish(self._ground_truth(index, header))
         self._published += 1
         self._report("PLAYING")
+
+    def _on_answer(self, message: Detection2DArray) -> None:
+        self._unanswered.discard((message.header.stamp.sec, message.header.stamp.nanosec))
 
     def _awaited(self) -> bool:
         return self._images.get_subscription_count() >= self._params.wait_for_subscribers

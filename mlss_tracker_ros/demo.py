@@ -1,0 +1,381 @@
+"""Camera, tracker and a checking client as separate processes on a real DDS graph.
+
+`python -m mlss_tracker_ros.demo [--source DIR] [--out build/demo] [--frames N]`. The simulated
+camera is live: 30 Hz, the newest image wins. A recording is played so that every image counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.metadata
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from mlss_core.errors import MlssError
+from mlss_core.sequences import Sequence, load_sequence
+from mlss_core.simulate import SceneParams, simulate
+from mlss_tracker_ros.demo_client import DemoClient
+from mlss_tracker_ros.demo_report import (
+    Row,
+    figures,
+    write_film,
+    write_sheet,
+    write_summary,
+    write_table,
+)
+from mlss_tracker_ros.fastdds import frame_profile
+
+MIN_MEAN_IOU = 0.5
+SIMULATED_FRAMES = 240
+RATE_HZ = 30.0
+START_S = 120.0  # for the processes to come up
+SILENCE_S = 20.0  # without a message the run is over
+END_S = 15.0  # for a process to end after Ctrl-C
+
+
+class DemoError(MlssError):
+    """The demo cannot go on."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; returns its exit code: 0, 1 when a check fails, 130 after Ctrl-C."""
+    options = parse_options(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    children = Children(options.out)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        sequence = load_sequence(options.source) if options.source else simulate(scene(options))
+        os.environ.update(own_graph())
+        client = play(options, sequence, children)
+        bad_ends = children.stop()
+        return report(options, sequence, client, bad_ends)
+    except KeyboardInterrupt:
+        print("\ninterrupted; ending camera and tracker", flush=True)
+        return 130
+    except MlssError as error:
+        print(f"demo: error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        children.stop()
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="demo", description="Camera, tracker and checking client on a real ROS 2 graph."
+    )
+    parser.add_argument(
+        "--source", type=Path, help="sequence folder, video or bag; default: simulated camera"
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder to write")
+    parser.add_argument("--frames", type=int, default=0, help="images to play; default: all")
+    parser.add_argument("--rate", type=float, default=RATE_HZ, help="images a second")
+    parser.add_argument("--seed", type=int, default=0, help="scene of the simulated camera")
+    parser.add_argument("--weights", type=Path, help="weights file; default: the shipped ones")
+    parser.add_argument("--profile", default="robust", help="robust or reference")
+    return parser.parse_args(arguments)
+
+
+def scene(options: argparse.Namespace) -> SceneParams:
+    """Scene of the simulated camera: 640x512 px of 16 bit."""
+    return SceneParams(
+        frames=options.frames or SIMULATED_FRAMES, fps=options.rate, seed=options.seed
+    )
+
+
+def own_graph() -> dict[str, str]:
+    """Environment of a ROS 2 graph of the demo's own, on this machine, for whole images."""
+    graph = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **frame_profile()}
+    domains = list(range(1, 100))
+    random.shuffle(domains)
+    # port of a domain's first participant (DDSI-RTPS 9.6.2): taken where somebody is
+    free = (domain for domain in domains if port_is_free(7410 + 250 * domain))
+    return {**graph, "ROS_DOMAIN_ID": str(next(free, domains[0]))}
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nobody listens on a UDP port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+class Children:
+    """The other processes; every one ends with this one, whatever happens to it."""
+
+    def __init__(self, log_folder: Path) -> None:
+        self._log_folder = log_folder
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, module: str, params: dict[str, Any]) -> None:
+        """Run a node's module with ROS parameters; its output goes to NAME.log."""
+        given = [f"{key}:={json.dumps(value)}" for key, value in params.items()]
+        command = [sys.executable, "-m", module, "--ros-args"]
+        for each in given:
+            command += ["-p", each]
+        with (self._log_folder / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C comes from stop(), once
+                preexec_fn=end_with_parent,
+            )
+
+    def check(self) -> None:
+        """Raise DemoError when one has ended by itself."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise DemoError(
+                    f"expected {name} to run, got its end with code {process.returncode}; see "
+                    f"{self._log_folder / name}.log: {self.last_line(name)}"
+                )
+
+    def stop(self) -> dict[str, int]:
+        """End all as Ctrl-C does; returns the exit codes that are not 0."""
+        for process in self._running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        bad: dict[str, int] = {}
+        deadline = time.monotonic() + END_S
+        for name, process in self._running.items():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.returncode != 0:
+                bad[name] = process.returncode
+        self._running.clear()
+        return bad
+
+    def last_line(self, name: str) -> str:
+        """What a process said last."""
+        lines = (self._log_folder / f"{name}.log").read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent dies (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def play(options: argparse.Namespace, sequence: Sequence, children: Children) -> DemoClient:
+    """Start the processes, and listen until the last image is answered."""
+    recorded = options.source is not None
+    camera = camera_params(options, sequence)
+    tracker: dict[str, Any] = {"profile": options.profile, "process_every_frame": recorded}
+    if options.weights is not None:
+        tracker["weights"] = str(options.weights)
+    print(f"{sequence.name}: {len_played(options, sequence)} images, domain "
+          f"{os.environ['ROS_DOMAIN_ID']}; logs in {options.out}", flush=True)  # fmt: skip
+    children.start("camera", "mlss_tracker_ros.camera_node", camera)
+    children.start("tracker", "mlss_tracker_ros.tracker_node", tracker)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C stays KeyboardInterrupt
+    client = DemoClient()
+    executor = SingleThreadedExecutor()
+    executor.add_node(client)
+
+    def spin_until(done: Callable[[], bool], what: str, patience_s: float) -> None:
+        start = time.monotonic()
+        while not done():
+            executor.spin_once(timeout_sec=0.1)
+            children.check()
+            quiet_since = max(start, client.last_heard_s)
+            if time.monotonic() - quiet_since > patience_s:
+                raise DemoError(
+                    f"expected {what}, got none for {patience_s:g} s; see the logs in "
+                    f"{options.out}: {children.last_line('tracker')}"
+                )
+            progress(client, sequence)
+
+    try:
+        spin_until(lambda: client.connected, "camera and tracker to come up", START_S)
+        client.watch()
+        spin_until(lambda: client.finished and answered(client, recorded), "messages", SILENCE_S)
+        settled = time.monotonic() + 2.2  # two more statuses, with the final figures
+        spin_until(lambda: time.monotonic() > settled, "messages", SILENCE_S)
+    except ExternalShutdownException as error:
+        raise KeyboardInterrupt from error
+    finally:
+        print(flush=True)
+    return client
+
+
+def camera_params(options: argparse.Namespace, sequence: Sequence) -> dict[str, Any]:
+    """ROS parameters of the camera node."""
+    params: dict[str, Any] = {
+        "rate": options.rate,
+        "frames": len_played(options, sequence),
+        "wait_for_subscribers": 2,  # the tracker and the client
+    }
+    if options.source is None:
+        shown = scene(options)
+        return {**params, "sim.frames": shown.frames, "sim.fps": shown.fps, "sim.seed": shown.seed}
+    return {
+        **params,
+        "source": str(options.source),
+        "pace_topic": "mlss_tracker/detections",
+        "pace_window": 2,
+    }
+
+
+def len_played(options: argparse.Namespace, sequence: Sequence) -> int:
+    """Number of images that the camera will show."""
+    return min(options.frames or len(sequence), len(sequence))
+
+
+def answered(client: DemoClient, recorded: bool) -> bool:
+    """Whether nothing more will come: every image of a recording, the last one of a camera."""
+    if recorded:
+        return set(client.truth) <= set(client.answers)
+    return not client.truth or max(client.truth) in client.answers
+
+
+def progress(client: DemoClient, sequence: Sequence) -> None:
+    """One line that is written over, where there is a terminal."""
+    if sys.stdout.isatty():
+        state = client.tracker.get("state", "starting")
+        print(
+            f"\r{len(client.images)} images, {len(client.answers)} processed, {state:<14}",
+            end="",
+            flush=True,
+        )
+
+
+def report(
+    options: argparse.Namespace, sequence: Sequence, client: DemoClient, bad_ends: dict[str, int]
+) -> int:
+    """Write the files, print the table; returns the exit code."""
+    rows = rows_of(client)
+    summary = summarise(options, client, rows)
+    wrong = client.wrong_headers()
+    problems = []
+    if summary["mean_iou"] < MIN_MEAN_IOU:
+        problems.append(f"mean IoU {summary['mean_iou']:.3f} is under {MIN_MEAN_IOU}")
+    if wrong:
+        problems.append(f"{wrong} headers of detections differ from their images'")
+    problems += [f"{name} ended with code {code}" for name, code in bad_ends.items()]
+    out = options.out
+    write_summary(out / "summary.json", {**summary, "problems": problems})
+    write_table(out / "detections.csv", rows)
+    print("writing film and sheet", flush=True)
+    write_film(out / "overlay.mp4", sequence.frames, rows, max(summary["fps"], 1.0))
+    write_sheet(out / "sheet.png", sequence.frames, rows, titles(summary))
+    print_table(summary, out)
+    for problem in problems:
+        print(f"demo: failed: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def rows_of(client: DemoClient) -> list[Row]:
+    """Every image that was published, in order, with what the tracker said of it."""
+    rows = []
+    for number, (stamp_ns, (truth, visible)) in enumerate(client.truth.items()):
+        answer = client.answers.get(stamp_ns)
+        known = answer is not None
+        rows.append(
+            Row(
+                number,
+                stamp_ns,
+                truth,
+                visible,
+                known,
+                answer.box if known else None,  # type: ignore[union-attr]
+                answer.score if known else 0.0,  # type: ignore[union-attr]
+                answer.latency_s if known else 0.0,  # type: ignore[union-attr]
+            )
+        )
+    return rows
+
+
+def summarise(options: argparse.Namespace, client: DemoClient, rows: list[Row]) -> dict[str, Any]:
+    """Figures of the run: what was measured here, and what the tracker's status says."""
+    received = int(client.tracker.get("received", 0))
+    stamps = [row.stamp_ns for row in rows if row.processed]
+    span_s = (stamps[-1] - stamps[0]) / 1e9 if len(stamps) > 1 else 0.0
+    return {
+        "source": str(options.source) if options.source else f"simulator, seed {options.seed}",
+        "mode": "every image" if options.source else "newest image wins",
+        "frames_published": len(rows),
+        "frames_received": received,
+        "frames_lost": len(rows) - received,
+        "dropped": int(client.tracker.get("dropped", 0)),
+        **figures(rows),
+        "fps": (len(stamps) - 1) / span_s if span_s else 0.0,
+        "tracker_ms_p50": float(client.tracker.get("tracker_ms_p50", "nan")),
+        "wrong_headers": client.wrong_headers(),
+        "device": client.tracker.get("device", ""),
+        "precision": client.tracker.get("precision", ""),
+        "profile": options.profile,
+        "ros_distro": ros_distro(),
+        "rmw": get_rmw_implementation_identifier(),
+    }
+
+
+def ros_distro() -> str:
+    """Name of the sourced distribution, or of the wheels that `make setup` installs."""
+    try:
+        importlib.metadata.version("ros-rclpy")
+    except importlib.metadata.PackageNotFoundError:
+        return os.environ.get("ROS_DISTRO", "unknown")
+    return os.environ.get("ROS_DISTRO", "kilted")
+
+
+def titles(summary: dict[str, Any]) -> list[str]:
+    """Heading of the sheet."""
+    p50 = summary["latency_ms"]["p50"] or float("nan")
+    return [
+        f"MLSSNet on ROS 2: mean IoU {summary['mean_iou']:.3f}, success AUC "
+        f"{summary['success_auc']:.3f}, precision at 20 px {summary['precision_20px']:.3f}",
+        f"{summary['source']}: {summary['frames_published']} images, {summary['processed']} "
+        f"processed at {summary['fps']:.1f} a second ({summary['mode']}), {p50:.0f} ms from image "
+        f"to detection on {summary['device']} {summary['precision']}; white: ground truth",
+    ]
+
+
+def print_table(summary: dict[str, Any], out: Path) -> None:
+    """Print the closing table."""
+    latency = summary["latency_ms"]
+    p50, p95 = (latency[key] if latency[key] is not None else np.nan for key in ("p50", "p95"))
+    lines = [
+        ("images published", summary["frames_published"]),
+        ("lost on the way to the tracker", summary["frames_lost"]),
+        ("dropped by policy (newest wins)", summary["dropped"]),
+        ("processed with a target", summary["processed"]),
+        ("mean IoU", f"{summary['mean_iou']:.3f}"),
+        ("success AUC", f"{summary['success_auc']:.3f}"),
+        ("precision at 20 px", f"{summary['precision_20px']:.3f}"),
+        ("image to detection, p50 / p95", f"{p50:.1f} / {p95:.1f} ms"),
+        ("processed a second", f"{summary['fps']:.1f}"),
+        ("device", f"{summary['device']} {summary['precision']}"),
+        ("ROS 2", f"{summary['ros_distro']}, {summary['rmw']}"),
+        ("written", f"{out}/summary.json, detections.csv, overlay.mp4, sheet.png"),
+    ]
+    for name, value in lines:
+        print(f"  {name:<32} {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
