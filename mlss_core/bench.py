@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import mlss_core.tracker as tracker_module
 from mlss_core.box import Box
+from mlss_core.evaluate.peers import OpenCvTracker
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import PresenceParams, TrackerParams, tracker_params
 from mlss_core.runtime import InferenceNetwork
@@ -101,14 +102,13 @@ def time_tracker(
     )
 
 
-def time_opencv(name: str, create: Callable[[], Any], repeats: int) -> Timing:
+def time_opencv(kind: str, repeats: int) -> Timing:
     """Time an OpenCV tracker on the same 8-bit frames with one target."""
-    frames = [cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) for frame in bench_frames(8, 8)]
-    (box,) = bench_boxes(1)
-    tracker = create()
-    tracker.init(frames[0], tuple(round(value) for value in box.to_ltwh()))
+    frames, (box,) = bench_frames(8, 8), bench_boxes(1)
+    tracker = OpenCvTracker(kind)
+    tracker.initialize(frames[0], box)
     times = time_calls(lambda i: tracker.update(frames[i % 8]), repeats, torch.device("cpu"))
-    return summarise(f"OpenCV {name}, 1 target(s), 8 bit", times, {}, None)
+    return summarise(f"OpenCV {kind.upper()}, 1 target(s), 8 bit", times, {}, None)
 
 
 def make_tracker(network: MLSSNet, setting: Setting, device: torch.device) -> MLSSTracker:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from mlss_core.bench import (
@@ -49,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
     for setting in tqdm(settings, desc="mlss bench", unit="setting", disable=None):
         peak = peaks[setting.precision]
         rows.append(time_tracker(network, setting, device, args.frames, peak))
-    for name, create in (("CSRT", cv2.TrackerCSRT_create), ("KCF", cv2.TrackerKCF_create)):
-        rows.append(time_opencv(name, create, args.frames))
+    rows += [time_opencv(kind, args.frames) for kind in ("csrt", "kcf")]
     about = machine(device)
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     for precision, peak in peaks.items():

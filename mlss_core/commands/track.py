@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     recorder = _Recorder(args.out, sequence, not args.no_video)
     results: list[TrackResult] = []
     try:
-        for index in tqdm(range(first, len(sequence)), desc=sequence.name, unit="frame", disable=None):
+        indices = range(first, len(sequence))
+        for index in tqdm(indices, desc=sequence.name, unit="frame", disable=None):
             frame = sequence.frames[index]
             result = _step(tracker, frame, box if index == first else None, results)
             results.append(result)

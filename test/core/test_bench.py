@@ -1,0 +1,40 @@
+import json
+
+import pytest
+import torch
+from seeded import seeded_network, seeded_patches
+
+from mlss_core.bench import STAGES, patch_macs, with_three_channels
+from mlss_core.checkpoint import save_checkpoint
+from mlss_core.cli import main
+from mlss_core.params import NetworkParams
+
+
+def test_arithmetic_of_a_patch_is_about_six_giga_multiply_accumulates():
+    convolutions = 527 + 998 + 2486 + 1726 + 266 + 69  # millions, from the layer table
+    correlations = 64 * 33**2 * (17**2 + 21**2) / 1e6
+    assert patch_macs(3) / 1e6 == pytest.approx(convolutions + correlations, rel=0.01)
+    assert patch_macs(3) - patch_macs(1) == 2 * 121 * 96 * 123**2
+
+
+def test_three_channel_network_computes_the_same():
+    network = seeded_network(NetworkParams())
+    patch, _ = seeded_patches()
+    narrow, wide = network.features(patch), with_three_channels(network).features(patch)
+    torch.testing.assert_close(wide.semantic, narrow.semantic, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_bench_writes_every_stage_beside_the_plain_path_and_opencv(tmp_path, capsys):
+    weights, out = tmp_path / "net.safetensors", tmp_path / "bench.json"
+    save_checkpoint(weights, seeded_network(NetworkParams()))
+    plot = tmp_path / "bench.png"
+    arguments = ["--weights", str(weights), "--device", "cpu", "--targets", "1", "--frames", "1"]
+    assert main(["bench", *arguments, "--json", str(out), "--plot", str(plot)]) == 0
+    rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+    plain = rows["plain fp32, 1 target(s), 8 bit"]
+    assert set(plain["stages"]) == set(STAGES)
+    assert plain["floor"] > 0
+    assert {"OpenCV CSRT, 1 target(s), 8 bit", "fast bf16, 1 target(s), 16 bit"} < set(rows)
+    assert "speed-up" in capsys.readouterr().out
+    assert plot.stat().st_size > 0
