@@ -75,14 +75,14 @@ class InferenceNetwork:
         self.precision = precision
         self.params = network.params
         self._dtype = _DTYPES[precision]
-        self._network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self._plain = plain
         if not plain:
-            _fold(self._network)
-            self._network.backbone.to(self._dtype)
-            self._network.backbone.bn3.float()  # not folded: conv3 is also read before it
-            self._network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network.to(device)
+            _fold(self.network)
+            self.network.backbone.to(self._dtype)
+            self.network.backbone.bn3.float()  # not folded: conv3 is also read before it
+            self.network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(device)
 
     @torch.inference_mode()
     def features(self, patches: Tensor) -> Features:
@@ -92,20 +92,20 @@ class InferenceNetwork:
                 f"expected grey patches (B, 1, H, W), got {tuple(patches.shape)}; cut grey patches"
             )
         if self._plain:
-            return self._network.features(patches.to(self.device))
+            return self.network.features(patches.to(self.device))
         centred = (patches.to(self.device) - self.params.grey_offset).to(self._dtype)
-        features = self._network.backbone(centred.contiguous(memory_format=torch.channels_last))
+        features = self.network.backbone(centred.contiguous(memory_format=torch.channels_last))
         return Features(features.structural.float(), features.semantic.float())
 
     @torch.inference_mode()
     def templates_from(self, features: Features) -> Templates:
         """Features of exemplars (N, ...) -> float32 Templates."""
-        return self._network.templates_from(features)
+        return self.network.templates_from(features)
 
     @torch.inference_mode()
     def respond_to(self, templates: Templates, features: Features) -> Responses:
         """Responses of N k instances to N templates, float32."""
-        return self._network.respond_to(templates, features)
+        return self.network.respond_to(templates, features)
 
 
 def _fold(network: MLSSNet) -> None:

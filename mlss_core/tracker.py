@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
 from mlss_core.response import Peak, locate
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.thermal import ThermalNormalizer
+
+if TYPE_CHECKING:
+    from mlss_core.export import OnnxNetwork
 
 
 class TrackResult(NamedTuple):
@@ -58,7 +61,7 @@ class MLSSTracker:
 
     def __init__(
         self,
-        network: MLSSNet | None = None,
+        network: MLSSNet | OnnxNetwork | None = None,
         params: TrackerParams | None = None,
         device: str = "auto",
         precision: str = "auto",
@@ -66,7 +69,7 @@ class MLSSTracker:
         """Prepare the network.
 
         Args:
-            network: None for the shipped weights.
+            network: None for the shipped weights; an `OnnxNetwork` runs as it is.
             params: None for profile `robust`.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             precision: `auto`, `fp32`, `bf16` or `fp16`; profile `reference` stays in plain fp32.
@@ -80,7 +83,11 @@ class MLSSTracker:
         plain = self.params.search.resampling == "released"
         self.precision = choose_precision("fp32" if plain else precision, self.device)
         network = network if network is not None else load_network()
-        self._network = InferenceNetwork(network, self.device, self.precision, plain)
+        self._network: InferenceNetwork | OnnxNetwork
+        if isinstance(network, MLSSNet):
+            self._network = InferenceNetwork(network, self.device, self.precision, plain)
+        else:
+            self._network, self.device, self.precision = network, network.device, network.precision
         self._patch_px = network.params.patch_px
         self._stride_px = network.params.stride_px
         self._response_share = (  # of the region's side that the response covers
