@@ -1,1 +1,1 @@
-"""ROS 2 node of the MLSSNet thermal tracker: camera, tracker, demo and their message conversions."""
+"""ROS 2 nodes of the MLSSNet thermal tracker: camera, tracker, demo, and their messages."""

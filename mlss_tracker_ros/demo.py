@@ -202,6 +202,8 @@ def play(options: argparse.Namespace, sequence: Sequence, children: Children) ->
         while not done():
             executor.spin_once(timeout_sec=0.1)
             children.check()
+            if client.tracker_refused:
+                raise DemoError(f"expected the tracker to start, it {client.tracker_refused}")
             quiet_since = max(start, client.last_heard_s)
             if time.monotonic() - quiet_since > patience_s:
                 raise DemoError(
@@ -220,6 +222,9 @@ def play(options: argparse.Namespace, sequence: Sequence, children: Children) ->
         raise KeyboardInterrupt from error
     finally:
         print(flush=True)
+        executor.shutdown()
+        client.destroy_node()
+        rclpy.try_shutdown()
     return client
 
 

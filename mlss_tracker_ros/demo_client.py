@@ -68,9 +68,10 @@ class DemoClient(Node):
         )
 
     @property
-    def published(self) -> int:
-        """Images that the camera has published, as far as it said."""
-        return max(int(self.camera.get("published", 0)), len(self.truth))
+    def tracker_refused(self) -> str:
+        """Why the tracker cannot be configured; empty while it can."""
+        reason = self.tracker.get("reason", "")
+        return reason if reason.startswith("cannot configure") else ""
 
     @property
     def finished(self) -> bool:
