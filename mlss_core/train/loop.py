@@ -13,7 +13,6 @@ from torch import distributed as dist
 
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError
-from mlss_core.sequences import load_sequence
 from mlss_core.train.curate import TRAIN, VALIDATION
 from mlss_core.train.log import RunLog
 from mlss_core.train.optimizer import learning_rate
@@ -22,7 +21,7 @@ from mlss_core.train.params import TrainParams
 from mlss_core.train.processes import join_processes, leave_processes
 from mlss_core.train.state import load_state, save_state
 from mlss_core.train.step import Run, Terms, start_run, train_step
-from mlss_core.train.validate import clip_success, held_out_clips, held_out_loss
+from mlss_core.train.validate import check_clips, clip_success, held_out_loss
 
 STATE = "state.safetensors"  # everything, to resume
 LAST = "last.safetensors"  # weights alone, for the tracker
@@ -75,8 +74,7 @@ def _train(
     out = Path(params.out)
     pairs = PairDataset(CropLibrary(Path(params.crops), TRAIN), params, rank, world)
     held_out = _held_out_pairs(params)
-    for path in held_out_clips(params):  # what cannot be read is found now, not after hours
-        load_sequence(path)
+    check_clips(params)
     out.mkdir(parents=True, exist_ok=True)
     run = load_state(out / STATE, params, device) if resume else start_run(params, device)
     loader = torch.utils.data.DataLoader(

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mlss_core.box import Box
-from mlss_core.evaluate.metrics import score_sequence
+from mlss_core.errors import SequenceError
+from mlss_core.evaluate.metrics import first_valid_row, score_sequence
 from mlss_core.evaluate.run import track
 from mlss_core.model.network import MLSSNet
 from mlss_core.sequences import Sequence, find_sequences, load_sequence
@@ -41,13 +42,20 @@ def clip_success(network: MLSSNet, params: TrainParams, device: torch.device) ->
     tracker = _SingleTarget(MLSSTracker(copy.deepcopy(network).eval(), device=str(device)))
     success = {}
     for path in held_out_clips(params):
-        clip = _shortened(load_sequence(path), params.clip_frames)
-        if clip.ground_truth is None or not (clip.ground_truth > 0).all(axis=1).any():
-            continue
+        clip, truth = _shortened(load_sequence(path), params.clip_frames)
         boxes, _, _ = track(tracker, clip)
-        first = int(np.isfinite(boxes).all(axis=1).argmax())
-        success[clip.name] = score_sequence(boxes[first:], clip.ground_truth[first:]).success_auc
+        success[clip.name] = score_sequence(boxes, truth).success_auc
     return success
+
+
+def check_clips(params: TrainParams) -> None:
+    """Find now, not after hours, what cannot be validated on.
+
+    Raises:
+        SequenceError: a clip cannot be read, or has no valid box.
+    """
+    for path in held_out_clips(params):
+        _shortened(load_sequence(path), 1)
 
 
 def held_out_clips(params: TrainParams) -> list[Path]:
@@ -78,10 +86,17 @@ class _SingleTarget:
         return self._tracker.update(frame)[0]
 
 
-def _shortened(clip: Sequence, frames: int) -> Sequence:
-    """The first frames of a clip, in memory."""
-    count = min(frames, len(clip))
-    truth = None if clip.ground_truth is None else clip.ground_truth[:count]
-    seen = None if clip.visibility is None else clip.visibility[:count]
-    images = [clip.frames[i] for i in range(count)]
-    return dataclasses.replace(clip, frames=images, ground_truth=truth, visibility=seen)
+def _shortened(clip: Sequence, frames: int) -> tuple[Sequence, np.ndarray]:
+    """The first frames of a clip from its first valid box on, in memory, and their boxes.
+
+    Raises:
+        SequenceError: the clip has no valid box.
+    """
+    if clip.ground_truth is None:
+        raise SequenceError(f"expected labels for {clip.name}, got none; leave it out of clips")
+    start = first_valid_row(clip.ground_truth)
+    part = slice(start, min(start + frames, len(clip)))
+    images = [clip.frames[i] for i in range(part.start, part.stop)]
+    seen = None if clip.visibility is None else clip.visibility[part]
+    truth = clip.ground_truth[part]
+    return dataclasses.replace(clip, frames=images, ground_truth=truth, visibility=seen), truth

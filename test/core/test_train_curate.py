@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from training import SMALL_CROPS, write_cutouts, write_tracklets
+from training import SMALL_CROPS, write_cutouts, write_otb, write_tracklets
 
 from mlss_core.cli import main
 from mlss_core.errors import ConfigError, SequenceError
@@ -14,21 +13,6 @@ from mlss_core.patch import search_side
 from mlss_core.train import curate as curate_module
 from mlss_core.train.curate import TARGET_PX, CurateParams, curate, split_by_blocks
 from mlss_core.train.pairs import CropLibrary
-
-
-def write_otb(folder, count=13, hidden=()):
-    """A white 20 x 14 px box that moves 2 px a frame; its label is missing in `hidden` frames."""
-    (folder / "img").mkdir(parents=True)
-    lines = []
-    for index in range(count):
-        frame = np.full((96, 128), 60, np.uint8)
-        frame[:, ::7] = 80
-        frame[40:54, 30 + 2 * index : 50 + 2 * index] = 200
-        cv2.imwrite(str(folder / "img" / f"{index + 1:04d}.png"), frame)
-        box = (31 + 2 * index, 41, 20, 14)
-        lines.append(",".join("nan" if index in hidden else str(value) for value in box))
-    (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 def test_target_is_in_the_middle_at_the_declared_size(tmp_path):

@@ -9,16 +9,18 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
-from training import SMALL_NETWORK, small_crops, small_params
+from training import SMALL_NETWORK, small_crops, small_params, write_otb
 
 from mlss_core.checkpoint import load_network, read_checkpoint
 from mlss_core.cli import main
 from mlss_core.errors import CheckpointError, ConfigError, SequenceError, TrainingDivergedError
 from mlss_core.params import NetworkParams
-from mlss_core.train import loop, state
+from mlss_core.sequences import load_sequence
+from mlss_core.train import loop, state, validate
 from mlss_core.train.log import read_table
 from mlss_core.train.loop import train
 from mlss_core.train.params import AugmentParams, PairParams, load_train_params
@@ -228,8 +230,6 @@ def test_odd_batch_is_refused(crops, tmp_path):
 
 
 def test_validation_runs_the_tracker_and_keeps_the_best_weights(crops, tmp_path):
-    from test_train_curate import write_otb
-
     clip = write_otb(tmp_path / "clips" / "walk")
     params = small_params(
         crops, tmp_path / "run", steps=2, validate_every=1, clips=(str(clip),), clip_frames=4
@@ -241,6 +241,24 @@ def test_validation_runs_the_tracker_and_keeps_the_best_weights(crops, tmp_path)
     assert rows[0]["success_auc/walk"] == rows[0]["success_auc"]
     assert run.best == pytest.approx(max(row["success_auc"] for row in rows), rel=1e-4)
     assert load_network(tmp_path / "run" / loop.BEST).params == SMALL_NETWORK
+
+
+def test_validation_starts_at_the_first_labelled_frame(tmp_path):
+    clip = load_sequence(write_otb(tmp_path / "walk", hidden=(0, 1, 2)))
+    part, truth = validate._shortened(clip, 4)
+    assert np.array_equal(truth, clip.ground_truth[3:7])
+    assert np.array_equal(part.frames[0], clip.frames[3])
+    assert len(part) == 4
+
+
+@pytest.mark.parametrize("name", ["nowhere", "unlabelled"])
+def test_clips_that_cannot_be_validated_on_are_found_before_training(crops, tmp_path, name):
+    unlabelled = write_otb(tmp_path / "unlabelled")
+    (unlabelled / "groundtruth_rect.txt").unlink()
+    params = small_params(crops, tmp_path / "run", clips=(str(tmp_path / name),))
+    with pytest.raises(SequenceError, match=name):
+        train(params)
+    assert not (tmp_path / "run").exists()
 
 
 def test_report_is_a_picture_of_the_run(finished, tmp_path, capsys):

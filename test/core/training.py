@@ -50,6 +50,21 @@ def write_cutouts(folder: Path) -> Path:
     return folder
 
 
+def write_otb(folder: Path, count: int = 13, hidden: tuple[int, ...] = ()) -> Path:
+    """A white 20 x 14 px box that moves 2 px a frame; its label is missing in `hidden` frames."""
+    (folder / "img").mkdir(parents=True)
+    lines = []
+    for index in range(count):
+        frame = np.full((96, 128), 60, np.uint8)
+        frame[:, ::7] = 80
+        frame[40:54, 30 + 2 * index : 50 + 2 * index] = 200
+        cv2.imwrite(str(folder / "img" / f"{index + 1:04d}.png"), frame)
+        box = (31 + 2 * index, 41, 20, 14)
+        lines.append(",".join("nan" if index in hidden else str(value) for value in box))
+    (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 def small_crops(folder: Path) -> Path:
     """A curated folder of tracklets and cut-outs."""
     sources = [write_tracklets(folder / "tracklets"), write_cutouts(folder / "cutouts")]
