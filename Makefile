@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench | colcon | clean; every target sets up what it needs.
+# make setup | demo | test | lint | bench | vot | colcon | clean; every target sets up what it needs.
 #   PYTHON=python3.12     interpreter of the environment (default: python3.11, or python3 where ROS 2 is sourced)
 #   make demo SOURCE=DIR  a sequence folder or video in place of the simulated camera
 #   ARGS="..."            further arguments for test, demo and bench
@@ -22,7 +22,7 @@ endif
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench colcon clean
+.PHONY: help setup demo test lint bench vot colcon clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -4
@@ -45,6 +45,11 @@ lint: setup
 
 bench: setup
 	$(BIN)/mlss bench $(ARGS)
+
+vot: setup
+	@test -x build/vot-env/bin/vot || { $(BIN)/python -m venv build/vot-env && \
+	  build/vot-env/bin/pip install -q -r tools/vot/requirements.txt; }
+	$(BIN)/python -m pytest test/core/test_eval_vot.py $(ARGS)
 
 colcon: setup
 	PATH="$(BIN):$$PATH" AMENT_PREFIX_PATH="$${AMENT_PREFIX_PATH:-$(CURDIR)/.venv}" \
