@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -73,14 +74,17 @@ class _Scene:
 class CameraNode(Node):
     """Node `thermal_camera`: publishes image_raw, ~/ground_truth (where known) and ~/status."""
 
-    def __init__(self) -> None:
+    def __init__(self, **node_options: Any) -> None:
         """Load the recording or render the scene.
+
+        Args:
+            **node_options: as rclpy's Node takes them (namespace, context, parameter_overrides).
 
         Raises:
             ConfigError: a parameter is refused.
             SequenceError: the source cannot be read.
         """
-        super().__init__("thermal_camera")
+        super().__init__("thermal_camera", **node_options)
         declare_params(self, CameraParams())
         declare_params(self, _Scene())
         params = self._params = load_params(self, CameraParams())
