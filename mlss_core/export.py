@@ -194,7 +194,6 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
         ),
     )
     for path, (graph, inputs, input_names, output_names) in zip(paths, jobs, strict=True):
-        buffer = io.BytesIO()
         axes = {name: {0: "targets"} for name in input_names + output_names}
         for name in ("instance", "fused"):
             if name in axes:
@@ -204,14 +203,14 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
             torch.onnx.export(
                 graph,
                 inputs,
-                buffer,
+                str(path),
                 input_names=input_names,
                 output_names=output_names,
                 dynamic_axes=axes,
                 opset_version=OPSET,
                 dynamo=False,
             )
-        model = onnx.load_from_string(buffer.getvalue())
+        model = onnx.load(str(path))
         onnx.helper.set_model_props(model, {"network": header})
         onnx.checker.check_model(model)
         onnx.save(model, str(path))
