@@ -40,10 +40,20 @@ KINDS: dict[str, Kind] = {
     "drone": Kind(aircraft.draw_aircraft, aircraft.aircraft, aircraft.SPEED_M_S, 0.0, 14.0, 0.05),
     "animal": Kind(
         animals.draw_animal,
-        animals.animal,
+        animals.quadruped,
         animals.SPEED_BODY_LENGTHS_S,
         2 * math.pi / animals.STRIDE_BODY_LENGTHS,
         0.0,
         0.18,
     ),
+    "bird": Kind(
+        animals.draw_animal,
+        animals.bird,
+        animals.BIRD_SPEED_BODY_LENGTHS_S,
+        0.0,
+        animals.WING_BEAT_RAD_S,
+        0.1,
+    ),
 }
+GROUND_KINDS = ("person", "vehicle", "animal")
+AIR_KINDS = ("drone", "bird")

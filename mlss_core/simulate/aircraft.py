@@ -53,8 +53,9 @@ def _quadrotor(look: AircraftLook, phase: float) -> Solid:
         solid.limb((0.0, 0.0, 0.1), hub, 0.035, 0.022, look.arm)
         solid.limb((hub[0], hub[1], 0.1), (hub[0], hub[1], 0.17), 0.045, 0.04, look.motor)
         blade = 0.16 * math.cos(phase * 3 + k), 0.16 * math.sin(phase * 3 + k)
-        solid.limb((hub[0] - blade[0], hub[1] - blade[1], 0.19),
-            (hub[0] + blade[0], hub[1] + blade[1], 0.19), 0.012, 0.012, look.arm * 0.5)  # fmt: skip
+        one = (hub[0] - blade[0], hub[1] - blade[1], 0.19)
+        other = (hub[0] + blade[0], hub[1] + blade[1], 0.19)
+        solid.limb(one, other, 0.012, 0.012, look.arm * 0.5)
     for side in (-1, 1):
         solid.limb((0.0, side * 0.09, 0.06), (0.0, side * 0.16, -0.14), 0.018, 0.016, look.arm)
         solid.limb((-0.16, side * 0.16, -0.14), (0.16, side * 0.16, -0.14), 0.016, 0.016, look.arm)

@@ -10,6 +10,8 @@ import numpy as np
 from mlss_core.simulate.solids import Solid
 
 SPEED_BODY_LENGTHS_S = 1.1
+BIRD_SPEED_BODY_LENGTHS_S = 4.0
+WING_BEAT_RAD_S = 16.0
 STRIDE_BODY_LENGTHS = 0.95
 
 
@@ -17,7 +19,6 @@ STRIDE_BODY_LENGTHS = 0.95
 class AnimalLook:
     """What tells one animal from another; lengths in body lengths, warmth in contrast units."""
 
-    bird: bool
     leg: float
     girth: float
     neck: float
@@ -33,11 +34,9 @@ class AnimalLook:
 
 
 def draw_animal(rng: np.random.Generator) -> AnimalLook:
-    """Draw a four-legged animal, or, one time in five, a bird."""
-    bird = bool(rng.random() < 0.2)
+    """Draw a four-legged animal or a bird."""
     tall = rng.random()  # 0: a dachshund, 1: a horse
     return AnimalLook(
-        bird,
         leg=0.32 + 0.4 * float(tall),
         girth=float(rng.uniform(0.15, 0.24)),
         neck=0.18 + 0.35 * float(tall) * float(rng.uniform(0.6, 1.0)),
@@ -53,12 +52,8 @@ def draw_animal(rng: np.random.Generator) -> AnimalLook:
     )
 
 
-def animal(look: AnimalLook, phase: float) -> Solid:
-    """Pose an animal of body length 1; a stride, or a beat of the wings, is 2 pi of `phase`."""
-    return _bird(look, phase) if look.bird else _quadruped(look, phase)
-
-
-def _quadruped(look: AnimalLook, phase: float) -> Solid:
+def quadruped(look: AnimalLook, phase: float) -> Solid:
+    """Pose a four-legged animal of body length 1; a stride is 2 pi of `phase`."""
     solid = Solid()
     back = look.leg + look.girth * 0.7 + 0.02 * math.sin(2 * phase)
     half, thick = 0.5 - look.girth * 0.6, look.girth
@@ -104,7 +99,8 @@ def _quadruped(look: AnimalLook, phase: float) -> Solid:
     return solid
 
 
-def _bird(look: AnimalLook, phase: float) -> Solid:
+def bird(look: AnimalLook, phase: float) -> Solid:
+    """Pose a bird of body length 1; a beat of its wings is 2 pi of `phase`."""
     solid = Solid()
     solid.limb((-0.2, 0.0, 0.0), (0.16, 0.0, 0.02), 0.07, 0.09, look.body)
     solid.limb((0.25, 0.0, 0.06), (0.29, 0.0, 0.06), 0.06, 0.05, look.face)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlss_core.simulate.actors import KINDS, Kind
-from mlss_core.simulate.backdrops import fractal
+from mlss_core.simulate.actors import AIR_KINDS, GROUND_KINDS, KINDS, Kind
+from mlss_core.simulate.brush import fractal
 from mlss_core.simulate.motion import Path, covered, wander, yaw_of
 from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.solids import Pose, Solid, outline
@@ -53,14 +53,16 @@ class Actor:
     reach: float  # largest distance of a part from the origin, units of the solid
 
 
-def make_target(rng: Rng, params: SceneParams, kind: Kind, stage: Stage, reach: Path) -> Actor:
-    """Cast the target; `reach.x` and `reach.y` hold how far it may stray in x and y, px."""
+def make_target(
+    rng: Rng, params: SceneParams, kind: Kind, stage: Stage, stray_px: tuple[float, float]
+) -> Actor:
+    """Cast the target, which strays that far in x and in y, px of the world."""
     look = kind.draw(rng)
     unit = Pose(0.0, 0.0, 1.0, 0.0, stage.elevation)
     left, top, right, bottom = outline(kind.pose(look, 0.8), unit).bounds()
     scale = params.target_px / max(right - left, bottom - top)
-    path = _path(rng, params, kind, scale, float(reach.x[0]), float(reach.y[0]))
-    path = Path(path.x, path.y - path.y[0] + stage.foot_y)
+    path = _path(rng, params, kind, scale, *stray_px)
+    path = path.shifted(0.0, stage.foot_y)
     sizes = _sizes(rng, params, stage, path)
     actor = _actor(rng, params, kind, look, stage, path, scale * sizes / sizes[0], 1.0)
     # scaled so that the longer side is `target_px` in the first frame, in that frame's pose
@@ -71,20 +73,27 @@ def make_target(rng: Rng, params: SceneParams, kind: Kind, stage: Stage, reach: 
 
 
 def make_distractors(
-    rng: Rng, params: SceneParams, kind: Kind, stage: Stage, target: Actor, seed: list[int]
+    rng: Rng,
+    params: SceneParams,
+    kind: Kind,
+    stage: Stage,
+    target: Actor,
+    airborne: bool,
+    seed: list[int],
 ) -> list[Actor]:
-    """Cast others of the target's kind that meet it; every second one is its double."""
+    """Cast others that meet the target; every second one is its double, drawn from `seed`."""
+    kinds = [KINDS[name] for name in (AIR_KINDS if airborne else GROUND_KINDS)]
     cast: list[Actor] = []
     scale = float(target.scale[0])
     width = params.target_px * 0.6
     span = 0.25 * params.height
     for number in range(params.distractors):
         double = number % 2 == 0
-        other = (
-            KINDS[str(rng.choice(list(KINDS)))] if params.kind == "mixed" and not double else kind
-        )
+        other = kind
+        if params.kind == "mixed" and not double:
+            other = kinds[rng.integers(len(kinds))]
         look = other.draw(np.random.default_rng(seed) if double else rng)
-        own = scale * float(rng.uniform(0.92, 1.08)) * (kind.speed / other.speed) ** 0.3
+        own = scale * float(rng.uniform(0.92, 1.08))
         for _ in range(_TRIES):
             if number == 1 and rng.random() < 0.4:  # a companion, side by side
                 drift = wander(rng, params, 0.05 * width, 0.2 * width, 0.05 * width)
@@ -128,7 +137,7 @@ def _sizes(rng: Rng, params: SceneParams, stage: Stage, path: Path) -> np.ndarra
     if not math.isinf(stage.horizon):
         return stage.nearness(path.y)
     t = np.arange(params.frames) / params.fps
-    swell = 0.2 * np.sin(rng.uniform(0.2, 0.6) * t + rng.uniform(0, 2 * math.pi))
+    swell = 0.12 * np.sin(rng.uniform(0.2, 0.6) * t + rng.uniform(0, 2 * math.pi))
     return 1 + swell * min(params.speed, 1.0)
 
 
@@ -149,9 +158,7 @@ def _actor(
     )
     day = 0.5 - 0.5 * np.cos(2 * math.pi * np.arange(params.frames) / params.frames)
     parts = kind.pose(look, 0.0)
-    distances = [
-        max(math.hypot(*p) + a, math.hypot(*q) + b) for p, q, a, b, _ in parts.limbs
-    ]
+    distances = [max(math.hypot(*p) + a, math.hypot(*q) + b) for p, q, a, b, _ in parts.limbs]
     distances += [float(np.linalg.norm(corners, axis=1).max()) for corners, _ in parts.faces]
     return Actor(
         pose=lambda angle: kind.pose(look, angle),

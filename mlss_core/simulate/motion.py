@@ -111,7 +111,7 @@ def follow(rng: Rng, params: SceneParams, target: Path, room_px: tuple[float, fl
         centers[0] = centers[0] + rng.choice([-1, 1]) * 1.3 * params.width * rise
     zoom = 1 + 0.1 * effort * np.sin(rng.uniform(0.2, 0.5) * t + rng.uniform(0, 6.3))
     roll = math.radians(1.2) * effort * np.sin(rng.uniform(0.3, 0.8) * t + rng.uniform(0, 6.3))
-    return Camera(centers[0], centers[1], zoom, roll)
+    return Camera(centers[0], centers[1], zoom / zoom[0], roll)
 
 
 def _smooth(values: np.ndarray, window: int) -> np.ndarray:

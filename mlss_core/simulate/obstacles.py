@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlss_core.simulate.backdrops import fractal
+from mlss_core.simulate.brush import fractal
 from mlss_core.simulate.cast import Actor
 from mlss_core.simulate.motion import Path
 from mlss_core.simulate.params import SceneParams
-from mlss_core.simulate.solids import Pose, Solid, outline
+from mlss_core.simulate.solids import Outline, Pose, Solid, fill, outline, window_of
 
 Rng = np.random.Generator
 _FULL = 0.95  # a larger cover is asked of an obstacle that hides the whole target
@@ -66,7 +66,7 @@ def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborn
     left, right = x[during].min() + size.left, x[during].max() + size.right
     top, bottom = y[during].min() + size.top, y[during].max() + size.bottom
     if slim:
-        middle, wide = (left + right) / 2, params.occlusion * size.width
+        middle, wide = (left + right) / 2, _width_that_hides(target, moment, params)
         left, right = middle - wide / 2, middle + wide / 2
     else:
         margin = 0.06 * size.width
@@ -74,7 +74,8 @@ def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborn
     if full or slim:
         top -= 0.12 * size.height + (rng.uniform(0.0, 1.0) * size.height if slim else 0.0)
     else:
-        top = y[during].mean() + size.bottom - params.occlusion * size.height
+        tall = _height_that_hides(target, moment, params)
+        top = y[during].mean() + size.bottom - tall
     bottom += 0.15 * size.height
     if airborne:
         bottom += 2 * params.height
@@ -108,9 +109,49 @@ def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborn
     )
 
 
-def _extent(target: Actor, frame: int) -> _Need:
+def _shape(target: Actor, frame: int) -> Outline:
+    """Outline of the target about its own origin, px of the world."""
     pose = Pose(0.0, 0.0, float(target.scale[frame]), float(target.yaw[frame]), target.elevation)
-    return _Need(*outline(target.pose(float(target.phase[frame])), pose).bounds())
+    return outline(target.pose(float(target.phase[frame])), pose)
+
+
+def _extent(target: Actor, frame: int) -> _Need:
+    return _Need(*_shape(target, frame).bounds())
+
+
+def _silhouette(target: Actor, frame: int) -> np.ndarray:
+    """Silhouette of the target, uint8, with a free margin of about 1 px; world px."""
+    shape = _shape(target, frame)
+    corner = np.array(shape.bounds()[:2]) - 1.0
+    shape = Outline([polygon - corner for polygon in shape.polygons], shape.warmth)
+    window = window_of(shape.bounds(), (1 << 20, 1 << 20))
+    assert window is not None  # the outline begins inside of the quadrant
+    canvas = np.zeros((window.height, window.width), np.uint8)
+    fill(canvas, shape, window, 1.0, flat=True)
+    return canvas
+
+
+def _width_that_hides(target: Actor, moment: int, params: SceneParams) -> float:
+    """Width of an upright pole that never hides more than the part asked for, px.
+
+    The target's own movement counts: legs that close behind a pole are hidden by it.
+    """
+    second = round(params.fps)
+    frames = range(max(moment - second, 0), min(moment + second + 1, params.frames), 3)
+    widths = []
+    for frame in frames:
+        columns = _silhouette(target, frame).sum(axis=0, dtype=np.int64)
+        mass = np.concatenate([[0], np.cumsum(columns)])
+        limit = params.occlusion * mass[-1]
+        fitting = (w for w in range(len(columns), 0, -1) if (mass[w:] - mass[:-w]).max() <= limit)
+        widths.append(next(fitting, 1))
+    return float(min(widths))
+
+
+def _height_that_hides(target: Actor, moment: int, params: SceneParams) -> float:
+    """Height of a wall before the target's feet that hides the part asked for, px."""
+    rows = _silhouette(target, moment).sum(axis=1, dtype=np.int64)[::-1]
+    return float(np.searchsorted(np.cumsum(rows), params.occlusion * rows.sum()))
 
 
 def _build(rng: Rng, width: float, height: float, slim: bool, moves: bool) -> Solid:

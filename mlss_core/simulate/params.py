@@ -35,7 +35,9 @@ class SceneParams(_Checked):
     )
     kind: str = _param("person", "What the target is; mixed: drawn by the seed.", choices=KINDS)
     backdrop: str = _param(
-        "auto", "What is behind it; auto: one that suits the kind.", choices=BACKDROPS
+        "auto",
+        "What is behind it; auto: one that suits the kind. An animal in the sky is a bird.",
+        choices=BACKDROPS,
     )
     target_px: float = _param(
         90.0, "Longer side of the target in the first frame.", "px", (8.0, 2048.0)
@@ -99,6 +101,7 @@ def random_scene(seed: int, **overrides: Any) -> SceneParams:
     Raises:
         ConfigError: an override is unknown or out of range.
     """
+    SceneParams(seed=seed)  # refuses a bad seed
     rng = np.random.default_rng([seed, 20])
     width, height = [(320, 256), (384, 288), (640, 512)][rng.choice(3, p=[0.6, 0.2, 0.2])]
     width, height = overrides.get("width", width), overrides.get("height", height)

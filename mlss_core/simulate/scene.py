@@ -12,7 +12,7 @@ from mlss_core.sequences import LazyFrames
 from mlss_core.simulate.actors import KINDS
 from mlss_core.simulate.backdrops import make_backdrop
 from mlss_core.simulate.cast import Actor, Stage, make_distractors, make_target
-from mlss_core.simulate.motion import Camera, Path, follow
+from mlss_core.simulate.motion import Camera, follow
 from mlss_core.simulate.obstacles import make_obstacles
 from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.sensor import Sensor
@@ -22,7 +22,7 @@ _SUITS = {
     "person": ("street", "street", "field", "indoor", "aerial"),
     "vehicle": ("street", "field", "aerial"),
     "drone": ("sky", "field", "street"),
-    "animal": ("field", "field", "street", "aerial"),
+    "animal": ("field", "field", "street", "aerial", "sky"),
 }
 _SOFTNESS = 0.014  # of an object's longer side: width over which its parts blend
 _SHUTTER = -1  # shown instead of a frame's number
@@ -34,17 +34,16 @@ class Scene(LazyFrames):
     def __init__(self, params: SceneParams) -> None:
         self.params = params
         rng = np.random.default_rng([params.seed, 1])
-        kinds = list(KINDS)
-        name = params.kind if params.kind != "mixed" else str(rng.choice(kinds))
-        kind = KINDS[name]
+        name = params.kind if params.kind != "mixed" else str(rng.choice(list(_SUITS)))
         suits = [
             s for s in _SUITS[name] if s != "aerial" or params.target_px < 0.3 * params.height
         ]
         backdrop = str(rng.choice(suits)) if params.backdrop == "auto" else params.backdrop
         airborne = name == "drone" or backdrop == "sky"
+        kind = KINDS["bird" if name == "animal" and airborne else name]
         self._stage = _make_stage(rng, params, backdrop, airborne)
         room = tuple(
-            max((side - 1.1 * params.target_px) / 2 / 1.1 - 0.02 * side, 0.04 * side)
+            max((side - 1.3 * params.target_px) / 2 / 1.1 - 0.02 * side, 0.04 * side)
             for side in (params.width, params.height)
         )
         reach = room[0] * (0.9 + 0.8 * params.camera_motion)
@@ -52,12 +51,13 @@ class Scene(LazyFrames):
         reach_y = room[1] * 0.7 if flat else 0.1 * (self._stage.foot_y - self._stage.horizon)
         look_seed = [params.seed, 2]
         self._target = make_target(
-            np.random.default_rng(look_seed), params, kind, self._stage,
-            Path(np.array([reach]), np.array([reach_y])),
-        )  # fmt: skip
+            np.random.default_rng(look_seed), params, kind, self._stage, (reach, reach_y)
+        )
         middle = self._target.path.shifted(0.0, 0.0 if airborne else -0.45 * params.target_px)
         self._camera = follow(rng, params, middle, (room[0], room[1]))
-        others = make_distractors(rng, params, kind, self._stage, self._target, look_seed)
+        others = make_distractors(
+            rng, params, kind, self._stage, self._target, airborne, look_seed
+        )
         obstacles = make_obstacles(rng, params, self._target, airborne)
         self._others: list[Actor] = [*others, *obstacles]
         self._in_front = bool(params.occlusion)
@@ -99,7 +99,8 @@ class Scene(LazyFrames):
 
         Returns:
             (N, 4) float64 x, y, w, h in px, 1-based, of the whole target, hidden parts included;
-            NaN where no part of it lies in the frame or the shutter is shown. (N,) float64 in 0..1.
+            NaN where no part of it lies in the frame or the shutter is shown; and (N,) float64,
+            the share of its silhouette that is in the frame and not hidden, 0..1.
         """
         params = self.params
         boxes = np.full((params.frames, 4), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mlss_core.simulate.backdrops import fractal
+from mlss_core.simulate.brush import fractal
 from mlss_core.simulate.params import SceneParams
 
 _ZERO_CELSIUS_K = 273.15
@@ -49,13 +49,11 @@ class Sensor:
             (H, W) uint8, or uint16 for 14 and 16 bits.
         """
         params = self._params
-        seen = cv2.GaussianBlur(scene_k, (0, 0), _BLUR_PX)
-        seen += self._fixed
+        seen = cv2.GaussianBlur(scene_k, (0, 0), _BLUR_PX) + self._fixed
         if params.noise_k:
             rng = np.random.default_rng([params.seed, 4, index])
             noise = rng.standard_normal(seen.shape, dtype=np.float32)
-            noise *= params.noise_k
-            seen += noise
+            seen = seen + noise * np.float32(params.noise_k)
         seen[self._dead] = self._dead_k
         if params.bits == 8:
             return self._gain(seen)

@@ -1,0 +1,360 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mlss_core.cli import main
+from mlss_core.errors import ConfigError
+from mlss_core.sequences import find_sequences, load_sequence
+from mlss_core.simulate import SceneParams, random_scene, simulate
+from mlss_core.simulate.params import KINDS
+from mlss_core.simulate.scene import Scene
+
+SMALL = SceneParams(width=160, height=128, frames=40, target_px=40.0, seed=3)
+NOISELESS = dataclasses.replace(
+    SMALL, noise_k=0.0, fixed_noise_k=0.0, vignetting_k=0.0, dead_pixels=0.0
+)
+
+
+def changed(params: SceneParams, **changes) -> SceneParams:
+    return dataclasses.replace(params, **changes)
+
+
+def target_heat(params: SceneParams, frame: int) -> np.ndarray:
+    """By how much a hot target differs from a cold one, pixel by pixel, K: above 0 where it shows.
+
+    Distractors would change alike, so there must be none.
+    """
+    assert params.distractors == 0
+    hot, cold = (Scene(changed(params, contrast_k=k)).temperature(frame) for k in (40.0, -40.0))
+    return np.abs(hot - cold)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_parameters_give_the_same_bytes_in_any_order(kind):
+    params = changed(SMALL, kind=kind, frames=12, bits=8)
+    one, two = simulate(params), simulate(params)
+    forwards = [frame.copy() for frame in one.frames]
+    for i in (11, 3, 7, 0):
+        np.testing.assert_array_equal(two.frames[i], forwards[i])
+    np.testing.assert_array_equal(one.ground_truth, two.ground_truth)
+    np.testing.assert_array_equal(one.visibility, two.visibility)
+
+
+def test_another_seed_gives_another_scene():
+    one, two = simulate(changed(SMALL, seed=1)), simulate(changed(SMALL, seed=2))
+    assert (one.frames[0] != two.frames[0]).mean() > 0.5
+    assert not np.allclose(one.ground_truth[0], two.ground_truth[0])
+
+
+@pytest.mark.parametrize("target_px", [12.0, 60.0])
+@pytest.mark.parametrize(
+    ("kind", "backdrop"),
+    [
+        ("person", "street"),
+        ("person", "aerial"),
+        ("vehicle", "field"),
+        ("vehicle", "aerial"),
+        ("drone", "sky"),
+        ("animal", "indoor"),
+        ("animal", "sky"),
+    ],
+)
+def test_boxes_are_the_extents_of_the_rendered_target(kind, backdrop, target_px):
+    params = changed(
+        NOISELESS,
+        kind=kind,
+        backdrop=backdrop,
+        target_px=target_px,
+        distractors=0,
+        occlusion=0.0,
+        camera_motion=1.0,
+    )
+    sequence = simulate(params)
+    for i in (0, 17, 39):
+        rows, columns = np.nonzero(target_heat(params, i) > 3.0)
+        edges = columns.min() - 0.5, rows.min() - 0.5, columns.max() + 0.5, rows.max() + 0.5
+        np.testing.assert_allclose(sequence.box(i).corners(), edges, atol=1.0)
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+@pytest.mark.parametrize("target_px", [8.0, 64.0])
+def test_the_target_has_the_size_asked_for_in_the_first_frame(kind, target_px):
+    box = simulate(changed(SMALL, kind=kind, target_px=target_px, frames=5)).box(0)
+    assert max(box.w, box.h) == pytest.approx(target_px, rel=0.01)
+
+
+@pytest.mark.parametrize("occlusion", [0.5, 1.0])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_visibility_is_the_share_of_the_target_that_shows(occlusion, seed):
+    params = changed(
+        NOISELESS, frames=90, seed=seed, distractors=0, occlusion=occlusion, target_px=50.0
+    )
+    visibility = simulate(params).visibility
+    whole = changed(params, occlusion=0.0)
+    for i in (0, int(visibility.argmin()), int(np.abs(visibility - 0.6).argmin())):
+        unhidden = target_heat(whole, i)
+        shows = target_heat(params, i) > 0.5 * unhidden
+        share = shows[unhidden > 5.0].mean()
+        assert visibility[i] == pytest.approx(share, abs=0.07)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_full_occlusion_hides_the_target_for_the_time_asked_for(seed):
+    params = changed(SMALL, frames=240, seed=seed, distractors=0, occlusion=1.0, occlusion_s=1.5)
+    hidden = simulate(params).visibility < 0.05
+    assert 1.0 <= hidden.sum() / params.fps <= 4.0
+    assert not hidden[:15].any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_partial_occlusion_hides_about_the_part_asked_for(seed):
+    params = changed(SMALL, frames=240, seed=seed, distractors=0, occlusion=0.5)
+    assert 0.3 < simulate(params).visibility.min() < 0.75
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+@pytest.mark.parametrize("camera_motion", [0.0, 1.0])
+def test_without_occlusion_the_target_stays_in_full_view(kind, camera_motion):
+    params = changed(
+        SMALL, kind=kind, frames=150, occlusion=0.0, camera_motion=camera_motion, distractors=6
+    )
+    assert (simulate(params).visibility > 0.99).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_target_shows_at_the_start(seed):
+    params = changed(SMALL, frames=120, seed=seed, distractors=6, occlusion=1.0, occlusions=3)
+    assert (simulate(params).visibility[:5] > 0.9).all()
+
+
+def test_a_moving_camera_moves_the_backdrop_and_a_fixed_one_does_not():
+    still, moving = (
+        Scene(changed(NOISELESS, camera_motion=motion, distractors=0, occlusion=0.0, seed=5))
+        for motion in (0.0, 1.0)
+    )
+
+    def corner_change(scene):
+        return np.abs(scene.temperature(0)[:20, :20] - scene.temperature(30)[:20, :20]).mean()
+
+    assert corner_change(still) == 0.0
+    assert corner_change(moving) > 0.05
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_camera_loses_the_target_when_asked_to(seed):
+    params = changed(SMALL, frames=240, seed=seed, leave_frame=True, occlusion=0.0)
+    sequence = simulate(params)
+    gone = np.isnan(sequence.ground_truth).any(axis=1)
+    assert 1.0 <= gone.sum() / params.fps <= 4.0
+    assert (sequence.visibility[gone] == 0).all()
+    assert (sequence.visibility[~gone] > 0).any()
+    assert sequence.box(0) is not None
+    assert sequence.box(239) is not None
+    assert sequence.box(int(gone.argmax())) is None
+
+
+def test_distractors_add_warm_things_like_the_target():
+    params = changed(NOISELESS, contrast_k=40.0, occlusion=0.0, frames=2)
+    alone, crowd = (
+        (Scene(changed(params, distractors=n)).temperature(0) > 15.0).sum() for n in (0, 8)
+    )
+    assert crowd > 1.8 * alone
+
+
+def test_crossover_inverts_the_contrast_by_mid_sequence():
+    params = changed(NOISELESS, distractors=0, occlusion=0.0, crossover=1.0)
+    hot, cold = (Scene(changed(params, contrast_k=k)) for k in (20.0, -20.0))
+
+    def sign(frame):
+        difference = hot.temperature(frame) - cold.temperature(frame)
+        return np.sign(difference[np.abs(difference) > 2.0].mean())
+
+    assert sign(0) == 1
+    assert sign(20) == -1
+
+
+@pytest.mark.parametrize("bits", [8, 14, 16])
+def test_a_freeze_repeats_the_last_picture_and_its_labels(bits):
+    params = changed(SMALL, freezes=1, freeze_s=0.3, bits=bits)
+    sequence = simulate(params)
+    frames = list(sequence.frames)
+    same = [np.array_equal(a, b) for a, b in zip(frames, frames[1:], strict=False)]
+    assert sum(same) == 9
+    start = same.index(True)
+    assert all(same[start : start + 9])
+    np.testing.assert_array_equal(
+        sequence.ground_truth[start : start + 10], np.tile(sequence.ground_truth[start], (10, 1))
+    )
+    unfrozen = simulate(changed(params, freezes=0))
+    np.testing.assert_array_equal(unfrozen.frames[39], frames[39])  # the world went on
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_uniform_freeze_shows_the_shutter_and_no_target(bits):
+    params = changed(SMALL, freezes=1, freeze_s=0.3, freeze_uniform=True, bits=bits, dead_pixels=0)
+    sequence = simulate(params)
+    shut = [i for i in range(40) if sequence.frames[i].std() < 0.25 * sequence.frames[0].std()]
+    assert len(shut) == 9
+    assert shut == list(range(shut[0], shut[0] + 9))
+    assert all(sequence.box(i) is None and sequence.visibility[i] == 0 for i in shut)
+    assert sequence.box(shut[0] - 1) is not None
+
+
+def test_sixteen_bits_are_centikelvin_of_plausible_temperatures():
+    frame = simulate(changed(NOISELESS, bits=16)).frames[0]
+    assert frame.dtype == np.uint16
+    assert frame.shape == (128, 160)
+    kelvin = frame / 100
+    assert kelvin.min() > 230
+    assert kelvin.max() < 350
+    assert 262 < np.median(kelvin) < 310
+    temperature = Scene(NOISELESS).temperature(0)
+    assert np.corrcoef(temperature.ravel(), kelvin.ravel())[0, 1] > 0.98
+
+
+def test_fourteen_bits_fit_fourteen_bits():
+    frame = simulate(changed(SMALL, bits=14)).frames[0]
+    assert frame.dtype == np.uint16
+    assert frame.max() <= 16383
+    assert np.ptp(frame.astype(int)) > 100
+
+
+def test_eight_bits_are_stretched_and_may_be_black_hot():
+    white, black = (
+        simulate(changed(NOISELESS, bits=8, black_hot=hot)).frames[0] for hot in (False, True)
+    )
+    assert white.dtype == np.uint8
+    assert np.ptp(white.astype(int)) > 200
+    np.testing.assert_allclose(white.astype(int), 255 - black.astype(int), atol=1)
+
+
+def test_temporal_noise_has_the_deviation_asked_for():
+    noisy, clean = (
+        simulate(changed(NOISELESS, noise_k=k)).frames[4].astype(float) for k in (0.1, 0.0)
+    )
+    assert (noisy - clean).std() == pytest.approx(0.1 * 100, rel=0.05)
+
+
+def test_fixed_noise_is_the_same_in_every_frame_and_mostly_columns():
+    dirty, clean = (simulate(changed(NOISELESS, fixed_noise_k=k)) for k in (0.2, 0.0))
+    patterns = [dirty.frames[i].astype(float) - clean.frames[i] for i in (0, 20)]
+    np.testing.assert_allclose(patterns[0], patterns[1], atol=1.0)
+    assert patterns[0].std() == pytest.approx(0.2 * 100, rel=0.25)
+    assert patterns[0].mean(axis=0).std() > 1.5 * patterns[0].mean(axis=1).std()
+
+
+def test_vignetting_darkens_the_corners():
+    params = changed(NOISELESS, vignetting_k=5.0)
+    loss = simulate(NOISELESS).frames[0].astype(float) - simulate(params).frames[0]
+    assert loss[0, 0] == pytest.approx(500, abs=2)
+    assert abs(loss[64, 80]) < 2
+
+
+def test_dead_pixels_stay_where_they_are():
+    params = changed(NOISELESS, dead_pixels=0.002)
+    dead = [
+        np.nonzero(simulate(params).frames[i] != simulate(NOISELESS).frames[i]) for i in (0, 30)
+    ]
+    assert 30 <= len(dead[0][0]) <= 41
+    np.testing.assert_array_equal(dead[0], dead[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 8},
+        {"frames": 0},
+        {"fps": 0.0},
+        {"bits": 12},
+        {"kind": "cat"},
+        {"backdrop": "moon"},
+        {"occlusion": 1.5},
+        {"noise_k": -1.0},
+        {"noise_k": float("nan")},
+        {"target_px": 100.0},
+        {"seed": -1},
+    ],
+)
+def test_a_parameter_out_of_range_is_refused_by_name(change):
+    with pytest.raises(ConfigError, match=f"expected {next(iter(change))} "):
+        changed(SMALL, **change)
+
+
+def test_random_scenes_are_varied_repeatable_and_take_overrides():
+    drawn = [random_scene(seed) for seed in range(60)]
+    assert {scene.kind for scene in drawn} == set(KINDS[:4])
+    assert {scene.bits for scene in drawn} == {8, 14, 16}
+    assert min(scene.target_px for scene in drawn) < 15
+    assert max(scene.target_px for scene in drawn) > 100
+    assert random_scene(7) == random_scene(7)
+    small = random_scene(7, width=64, height=48, kind="vehicle", frames=3)
+    assert (small.width, small.height, small.kind, small.frames) == (64, 48, "vehicle", 3)
+    assert simulate(small).frames[2].shape == (48, 64)
+    with pytest.raises(ConfigError, match="got colour"):
+        random_scene(7, colour=3)
+    with pytest.raises(ConfigError, match="expected seed"):
+        random_scene(-1)
+
+
+def test_the_command_writes_what_load_sequence_reads_back(tmp_path, capsys):
+    size = ["--width", "96", "--height", "72", "--frames", "6", "--target-px", "20"]
+    assert (
+        main(["simulate", str(tmp_path), "--scenes", "2", "--seed", "5", "--bits", "16", *size])
+        == 0
+    )
+    assert "2 sequences, 12 frames" in capsys.readouterr().out
+    folders = find_sequences(tmp_path)
+    assert len(folders) == 2
+    read = load_sequence(folders[0])
+    seed = int(folders[0].name[-4:])
+    made = simulate(random_scene(seed, width=96, height=72, frames=6, target_px=20.0, bits=16))
+    assert read.frames[5].dtype == np.uint16
+    for a, b in zip(read.frames, made.frames, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(read.ground_truth, made.ground_truth, atol=0.006)
+    np.testing.assert_allclose(read.visibility, made.visibility, atol=0.001)
+
+
+def test_the_command_writes_the_scene_of_the_demo(tmp_path):
+    arguments = ["--base", "demo", "--frames", "2", "--no-leave-frame", "--kind", "person"]
+    assert main(["simulate", str(tmp_path), *arguments]) == 0
+    read = load_sequence(tmp_path / "person_0000")
+    np.testing.assert_array_equal(read.frames[1], simulate(SceneParams(frames=2)).frames[1])
+
+
+def test_the_command_replaces_a_broken_run_and_keeps_a_complete_one(tmp_path, capsys):
+    arguments = ["simulate", str(tmp_path), "--frames", "3", "--width", "64", "--height", "64"]
+    assert main(arguments) == 0
+    (folder,) = find_sequences(tmp_path)
+    assert main(arguments) == 2
+    assert "expected no sequence in" in capsys.readouterr().err
+    (folder / "groundtruth_rect.txt").unlink()
+    (folder / "img" / "0009.png").write_bytes(b"left over")
+    assert main(arguments) == 0
+    assert len(load_sequence(folder)) == 3
+
+
+@pytest.mark.parametrize("arguments", [["--scenes", "0"], ["--fps", "0"], ["--seed", "-4"]])
+def test_the_command_refuses_bad_values_in_one_line(tmp_path, capsys, arguments):
+    assert main(["simulate", str(tmp_path / "out"), *arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("mlss: error: expected")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    arguments = ["--frames", "2", "--width", "64", "--height", "64"]
+    assert main(["simulate", str(tmp_path / "out"), *arguments]) == 2
+    assert "out" in capsys.readouterr().err
+
+
+def test_the_simulator_needs_neither_torch_nor_ros():
+    probe = (
+        "import sys, mlss_core.simulate; "
+        "sys.exit('torch' in sys.modules or 'rclpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
