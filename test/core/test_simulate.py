@@ -76,7 +76,8 @@ def test_boxes_are_the_extents_of_the_rendered_target(kind, backdrop, target_px)
     for i in (0, 17, 39):
         rows, columns = np.nonzero(target_heat(params, i) > 3.0)
         edges = columns.min() - 0.5, rows.min() - 0.5, columns.max() + 0.5, rows.max() + 0.5
-        np.testing.assert_allclose(sequence.box(i).corners(), edges, atol=1.0)
+        # a pixel, and the quarter of one by which OpenCV's outlines widen what they fill
+        np.testing.assert_allclose(sequence.box(i).corners(), edges, atol=1.25)
 
 
 @pytest.mark.parametrize("kind", KINDS[:4])
