@@ -34,6 +34,7 @@ TARGET_PX = (
     127  # px of a crop per target size s_z, as in the released curation (255 px = 2.008 s_z)
 )
 TRAIN, VALIDATION = 0, 1
+_MIN_VISIBLE = 0.5  # share of the target, where a sequence tells it
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class SequenceTrack:
             box = sequence.box(index)
             if box is None:
                 drop("unlabelled frame")
+                continue
+            if sequence.visibility is not None and sequence.visibility[index] < _MIN_VISIBLE:
+                drop("hidden target")
                 continue
             grey = normalizer(sequence.frames[index])
             if normalizer.frozen:

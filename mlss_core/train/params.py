@@ -84,6 +84,9 @@ class TrainParams(_Checked):
         "'he': fan-out everywhere; 'released': attention at zero.",
         choices=("he", "released"),
     )
+    initial_weights: str = _param(
+        "", "Checkpoint whose weights a new run starts from; empty: drawn by the seed."
+    )
     max_pool_gradient: str = _param(
         "true",
         "'released': back-propagate the attention's maximum as if it were a mean.",

@@ -79,7 +79,7 @@ def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
             f"expected {path} to hold a network with {_values(wanted, names)}, got "
             f"{_values(trained, names)}; resume with the settings it was trained with"
         )
-    run = start_run(params, device)
+    run = start_run(dataclasses.replace(params, initial_weights=""), device)
     state = _with_prefix(tensors, "network.")
     run.network.load_state_dict(state, strict=True)
     momentum = _with_prefix(tensors, "momentum.")

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mlss_core.errors import TrainingDivergedError
+from mlss_core.checkpoint import load_network
+from mlss_core.errors import CheckpointError, TrainingDivergedError
 from mlss_core.model.backbone import Features
 from mlss_core.model.batch_norm import BatchNorm
 from mlss_core.model.network import MLSSNet
@@ -44,14 +45,31 @@ class Terms(NamedTuple):
 
 
 def start_run(params: TrainParams, device: torch.device) -> Run:
-    """First weights and an optimiser without momentum."""
+    """First weights and an optimiser without momentum.
+
+    Raises:
+        CheckpointError: `params.initial_weights` cannot be read, or belong to another network.
+    """
     network = MLSSNet(params.network)
-    initialize(network, params.initialization, params.seed)
+    if params.initial_weights:
+        _take_weights(network, params.initial_weights)
+    else:
+        initialize(network, params.initialization, params.seed)
     network.semantic_attention.released_gradient = params.max_pool_gradient == "released"
     network.to(device).train()
     network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     scaler = torch.amp.GradScaler(device.type, enabled=params.precision == "fp16")
     return Run(network, make_optimizer(network, params), scaler)
+
+
+def _take_weights(network: MLSSNet, path: str) -> None:
+    trained = load_network(path)
+    if trained.params != network.params:
+        raise CheckpointError(
+            f"expected {path} to hold a network with {network.params}, got {trained.params}; "
+            "give the run the same `network` settings"
+        )
+    network.load_state_dict(trained.state_dict())
 
 
 def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:

@@ -38,6 +38,13 @@ def test_frames_without_a_usable_box_are_dropped_with_the_reason(tmp_path):
     assert report["unlabelled frame"] == 1
 
 
+def test_frames_with_a_hidden_target_are_dropped_with_the_reason(tmp_path):
+    source = write_otb(tmp_path / "data" / "walk")
+    (source / "visibility.txt").write_text("\n".join(["1"] * 6 + ["0.2"] * 7))
+    report = curate([source.parent], tmp_path / "crops", CurateParams(val_fraction=0.0))
+    assert report == {"kept": 1, "hidden target": 2}
+
+
 def test_boxes_that_are_too_small_are_dropped_with_the_reason(tmp_path):
     source = write_tracklets(tmp_path / "tracklets")
     entries = json.loads((source / "tracklets.json").read_text())

@@ -47,6 +47,11 @@ def weights(params):
     return read_checkpoint(Path(params.out) / loop.LAST)[0]
 
 
+def assert_same_tensors(first, second):
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def write_config(path, params):
     values = asdict(params)
     values["clips"] = list(values["clips"])
@@ -110,8 +115,7 @@ def test_interrupted_run_continues_bit_for_bit(finished, crops, tmp_path):
         train(params, on_step=stop_after_two)
     assert load_state(tmp_path / "run" / loop.STATE, params, CPU).step == 2
     train(params, resume=True)
-    first, second = weights(whole), weights(params)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert_same_tensors(weights(whole), weights(params))
     tables = [read_table(Path(p.out) / "log.csv") for p in (whole, params)]
     assert [row["loss"] for row in tables[0]] == [row["loss"] for row in tables[1]]
 
@@ -129,8 +133,7 @@ def test_killed_process_continues_bit_for_bit(crops, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=60)
     assert start_training(config, "--resume").wait(timeout=240) == 0
-    first, second = weights(whole), weights(killed)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert_same_tensors(weights(whole), weights(killed))
     assert len(read_table(tmp_path / "killed" / "log.csv")) == 8
 
 
@@ -200,6 +203,15 @@ def test_state_of_another_geometry_is_refused(finished):
     other = replace(params, network=NetworkParams(patch_px=151, template_margin=6))
     with pytest.raises(CheckpointError, match="patch_px 151.*patch_px 135"):
         load_state(Path(params.out) / loop.STATE, other, CPU)
+
+
+def test_run_starts_from_given_weights_of_the_same_network(finished, crops, tmp_path):
+    given = str(Path(finished[0].out) / loop.LAST)
+    params = small_params(crops, tmp_path / "run", initial_weights=given)
+    assert_same_tensors(start_run(params, CPU).network.state_dict(), weights(finished[0]))
+    other = replace(params, network=NetworkParams(patch_px=151, template_margin=6))
+    with pytest.raises(CheckpointError, match=r"patch_px=151.*patch_px=135"):
+        start_run(other, CPU)
 
 
 def test_damaged_and_missing_states_are_refused(finished, tmp_path):
