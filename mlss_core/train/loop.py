@@ -14,9 +14,10 @@ from torch import distributed as dist
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError
 from mlss_core.train.curate import TRAIN, VALIDATION
+from mlss_core.train.library import CropLibrary
 from mlss_core.train.log import RunLog
 from mlss_core.train.optimizer import learning_rate
-from mlss_core.train.pairs import Batch, CropLibrary, PairDataset
+from mlss_core.train.pairs import Batch, PairDataset
 from mlss_core.train.params import TrainParams
 from mlss_core.train.processes import join_processes, leave_processes
 from mlss_core.train.state import load_state, save_state

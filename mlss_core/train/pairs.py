@@ -6,7 +6,6 @@ many processes share the batch, nor on where a run was interrupted.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -14,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlss_core.errors import ConfigError, SequenceError
+from mlss_core.errors import ConfigError
 from mlss_core.patch import crop_patches
 from mlss_core.train import augment
-from mlss_core.train.curate import TARGET_PX, TRAIN
+from mlss_core.train.curate import TARGET_PX
+from mlss_core.train.library import CropLibrary
 from mlss_core.train.params import TrainParams
 
 
@@ -35,59 +35,6 @@ class _View(NamedTuple):
 
     image: np.ndarray  # (P, P) float32
     window: tuple[float, float, float]  # centre x, centre y, side in px of the crop
-
-
-class CropLibrary:
-    """Memory-mapped crops of one split, by source and track."""
-
-    def __init__(self, folder: Path, split: int = TRAIN) -> None:
-        if not (folder / "index.npz").is_file():
-            raise SequenceError(
-                f"expected curated crops in {folder}, got no index.npz there; run mlss curate"
-            )
-        index = np.load(folder / "index.npz")
-        self._folder = folder
-        self._shards = [str(name) for name in index["shards"]]
-        self._shard, self._row = index["shard"], index["row"]
-        self.size = index["size"]  # (N, 2) w, h in px of the crop
-        self.frame = index["frame"]
-        chosen = np.flatnonzero(index["split"] == split)
-        names = index["names"]
-        self.tracks: list[np.ndarray] = []  # rows of each track, by frame
-        self.sources: dict[str, list[int]] = {}  # source -> tracks
-        by_track = np.split(chosen, np.flatnonzero(np.diff(index["track"][chosen])) + 1)
-        for rows in by_track:
-            if len(rows) == 0:
-                continue
-            source = str(names[index["track"][rows[0]]]).split("/")[0]
-            self.sources.setdefault(source, []).append(len(self.tracks))
-            self.tracks.append(rows)
-        if not self.tracks:
-            raise SequenceError(f"expected crops of split {split} in {folder}, got none")
-        self._arrays: dict[str, np.ndarray | None] = {}
-
-    def crop(self, item: int) -> np.ndarray:
-        """Crop `item`, (P, P) uint8.
-
-        Raises:
-            SequenceError: its shard is missing.
-        """
-        name = f"{self._shards[self._shard[item]]}.npy"
-        crops = self._load(name)
-        if crops is None:
-            raise SequenceError(f"expected {name} in {self._folder}, got none; curate again")
-        return crops[self._row[item]]
-
-    def mask(self, item: int) -> np.ndarray | None:
-        """Mask of a cut-out, (P, P) uint8; None for a track."""
-        masks = self._load(f"{self._shards[self._shard[item]]}.mask.npy")
-        return None if masks is None else masks[self._row[item]]
-
-    def _load(self, name: str) -> np.ndarray | None:
-        if name not in self._arrays:
-            path = self._folder / name
-            self._arrays[name] = np.load(path, mmap_mode="r") if path.is_file() else None
-        return self._arrays[name]
 
 
 class PairDataset(torch.utils.data.Dataset):
@@ -264,7 +211,7 @@ class PairDataset(torch.utils.data.Dataset):
         item = int(rng.choice(self.library.tracks[self._draw_track(rng)]))
         crop, mask = self.library.crop(item), self.library.mask(item)
         width, height = self.library.size[item]
-        half = (min(int(height / 2), crop.shape[0] // 2), min(int(width / 2), crop.shape[1] // 2))
+        half = [min(max(int(side / 2), 1), crop.shape[0] // 2) for side in (height, width)]
         middle = crop.shape[0] // 2
         inner = (
             slice(middle - half[0], middle + half[0]),

@@ -12,7 +12,7 @@ from mlss_core.errors import ConfigError, SequenceError
 from mlss_core.patch import search_side
 from mlss_core.train import curate as curate_module
 from mlss_core.train.curate import TARGET_PX, CurateParams, curate, split_by_blocks
-from mlss_core.train.pairs import CropLibrary
+from mlss_core.train.library import CropLibrary
 
 
 def test_target_is_in_the_middle_at_the_declared_size(tmp_path):

@@ -9,8 +9,9 @@ from training import small_crops, small_params
 from mlss_core.errors import ConfigError
 from mlss_core.train import augment
 from mlss_core.train.labels import make_labels
+from mlss_core.train.library import CropLibrary
 from mlss_core.train.loss import hit_share
-from mlss_core.train.pairs import CropLibrary, PairDataset
+from mlss_core.train.pairs import PairDataset
 from mlss_core.train.params import AugmentParams, PairParams
 
 STILL = AugmentParams(**dict.fromkeys(AugmentParams.__dataclass_fields__, 0.0))
