@@ -13,8 +13,8 @@ from setuptools import find_packages, setup
 PACKAGE = "mlss_tracker_ros"
 
 EXTRAS = {
-    "train": ["pyyaml", "tensorboard>=2.12", "matplotlib>=3.5", "tqdm", "rich"],
-    "eval": ["matplotlib>=3.5", "tqdm", "rich"],
+    "train": ["pyyaml", "tensorboard>=2.12", "matplotlib>=3.7", "tqdm", "rich"],
+    "eval": ["matplotlib>=3.7", "tqdm", "rich"],
     "vot": ["vot-trax>=4.0.2"],  # the toolkit itself: tools/vot/requirements.txt
     "bag": ["rosbags>=0.10", "rosbags-image>=0.10"],
     "export": ["onnx>=1.14", "onnxruntime>=1.16"],
