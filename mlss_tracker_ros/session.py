@@ -114,7 +114,12 @@ class Session(Generic[Message]):
         """Whether `step` would do something."""
         if not self.enabled:
             return False
-        return bool(self._starting or self._catching) or self._next() is not None
+        return self.catching_up or self._next() is not None
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether a target is still on older frames than the stream."""
+        return bool(self._starting or self._catching)
 
     def request(self, request: InitRequest) -> None:
         """Take a box to start on or a stop; a refusal is said and changes nothing."""

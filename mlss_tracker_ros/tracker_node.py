@@ -215,7 +215,7 @@ class TrackerNode(LifecycleNode):
             self._detections.publish(detections)
             self._work.processed(time.monotonic() - step.kept.arrived_s, step.tracker_s)
             self._show(step, header)
-        if self._params.process_every_frame:
+        if self._params.process_every_frame and self.executor is not None:
             self.executor.wake()  # there may be room again for a frame that was held back
 
     def _show(self, step: Step[ImageMessage], header: Header) -> None:
@@ -228,6 +228,9 @@ class TrackerNode(LifecycleNode):
         if watched:
             self._debug_image.publish(image_from_frame(picture, header))
         if plane_due:
+            session = self._worker.session  # type: ignore[union-attr]
+            if not session.catching_up:
+                session.buffer.pin(None)
             plane_header = Header(stamp=header.stamp, frame_id=self._params.image_plane_frame)
             self._plane.publish(image_plane(picture, plane_header))
             self._plane_kept, self._plane_at = step.kept, time.monotonic()
@@ -257,8 +260,8 @@ class TrackerNode(LifecycleNode):
         x, y = pixel_on_plane(message.point)
         now_s = time.monotonic()
         self._request(lambda: self._clicked_on_plane.click(x, y, now_s, shown.stamp_ns))
-        buffer = self._worker.session.buffer  # type: ignore[union-attr]
-        buffer.pin(shown.number if self._clicked_on_plane.waiting(now_s) else None)
+        if self._clicked_on_plane.waiting(now_s):  # until _show() goes on to another picture
+            self._worker.session.buffer.pin(shown.number)  # type: ignore[union-attr]
 
     def _request(self, read: Callable[[], InitRequest | None]) -> None:
         worker: Worker[ImageMessage] = self._worker  # type: ignore[assignment]

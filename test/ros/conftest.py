@@ -117,10 +117,12 @@ class Client:
     def connect(self) -> None:
         """Wait until the tracker hears images and boxes, and is heard."""
         self.until(
-            lambda: self.images.get_subscription_count()
-            and self.boxes.get_subscription_count()
-            and self.node.count_publishers("mlss_tracker/detections")
-            and self.statuses,
+            lambda: (
+                self.images.get_subscription_count()
+                and self.boxes.get_subscription_count()
+                and self.node.count_publishers("mlss_tracker/detections")
+                and self.statuses
+            ),
             "the tracker",
         )
 
@@ -195,8 +197,14 @@ def make_client(ros_context: Context) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture
-def make_tracker(ros_context: Context, weights: str) -> Iterator[Callable[..., Node]]:
-    """Makes tracker nodes that spin in threads; presence is off, the weights are untrained."""
+def make_tracker(
+    ros_context: Context, weights: str, make_client: Callable
+) -> Iterator[Callable[..., Node]]:
+    """Makes tracker nodes that spin in threads; presence is off, the weights are untrained.
+
+    They end before the clients (hence `make_client`): within one process Fast DDS delivers in the
+    thread that publishes, and must not meet a reader that is being destroyed.
+    """
     from mlss_tracker_ros.tracker_node import TrackerNode
 
     running: list[tuple[TrackerNode, SingleThreadedExecutor, threading.Thread]] = []

@@ -64,7 +64,7 @@ class Viewer:
 
 
 @pytest.fixture
-def make_camera(ros_context):
+def make_camera(ros_context, make_client):  # which ends after it, as for make_tracker
     running = []
 
     def make(namespace, **params):
