@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
             recorder.add(frame, result, sequence.box(index))
     finally:
         recorder.close()
-        write_results(args.out, results, first)
+        if results:  # also those of a run that was interrupted
+            write_results(args.out, results, first)
     lost = sum(result.box is None for result in results)
     print(f"{args.out}: {len(results)} frames, {lost} without the target")
     return 0
