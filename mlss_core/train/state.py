@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from mlss_core.errors import CheckpointError
 from mlss_core.train.params import TrainParams
-from mlss_core.train.step import Run, start_run
+from mlss_core.train.step import Run, check_same_network, start_run
 
 FORMAT = "mlssnet-training-1"
 
@@ -71,14 +71,7 @@ def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
             f"expected {path} to be of format {FORMAT}, got {header.get('format')!r}; "
             "resume from the state.safetensors of a run"
         )
-    trained = json.loads(header["params"])["network"]
-    wanted = dataclasses.asdict(params.network)
-    if trained != wanted:
-        names = [name for name in wanted if trained.get(name) != wanted[name]]
-        raise CheckpointError(
-            f"expected {path} to hold a network with {_values(wanted, names)}, got "
-            f"{_values(trained, names)}; resume with the settings it was trained with"
-        )
+    check_same_network(path, json.loads(header["params"])["network"], params.network)
     run = start_run(dataclasses.replace(params, initial_weights=""), device)
     state = _with_prefix(tensors, "network.")
     run.network.load_state_dict(state, strict=True)
@@ -99,7 +92,3 @@ def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, tor
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _values(values: dict, names: list[str]) -> str:
-    return ", ".join(f"{name} {values.get(name)}" for name in names)

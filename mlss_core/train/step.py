@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from mlss_core.errors import CheckpointError, TrainingDivergedError
 from mlss_core.model.backbone import Features
 from mlss_core.model.batch_norm import BatchNorm
 from mlss_core.model.network import MLSSNet
+from mlss_core.params import NetworkParams
 from mlss_core.train.labels import make_labels
 from mlss_core.train.loss import hit_share, response_loss
 from mlss_core.train.optimizer import initialize, learning_rate, make_optimizer
@@ -64,12 +67,29 @@ def start_run(params: TrainParams, device: torch.device) -> Run:
 
 def _take_weights(network: MLSSNet, path: str) -> None:
     trained = load_network(path)
-    if trained.params != network.params:
-        raise CheckpointError(
-            f"expected {path} to hold a network with {network.params}, got {trained.params}; "
-            "give the run the same `network` settings"
-        )
+    check_same_network(path, dataclasses.asdict(trained.params), network.params)
     network.load_state_dict(trained.state_dict())
+
+
+def check_same_network(path: str | Path, trained: dict[str, Any], wanted: NetworkParams) -> None:
+    """Refuse weights of another network; the score's calibration may differ.
+
+    Raises:
+        CheckpointError: with what differs.
+    """
+    expected = dataclasses.asdict(wanted)
+    names = [
+        name
+        for name, value in expected.items()
+        if trained.get(name) != value and not name.startswith("score_")
+    ]
+    if names:
+        raise CheckpointError(
+            f"expected {path} to hold a network with "
+            f"{', '.join(f'{name} {expected[name]}' for name in names)}, got "
+            f"{', '.join(f'{name} {trained.get(name)}' for name in names)}; give the run the "
+            "network settings of those weights"
+        )
 
 
 def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
