@@ -257,6 +257,8 @@ class TrackerParams:
 
 
 PROFILES = ("robust", "reference")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def tracker_params(profile: str = "robust") -> TrackerParams:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.model.backbone import Features
 from mlss_core.model.network import MLSSNet, Responses, Templates
+from mlss_core.params import PRECISIONS
 
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

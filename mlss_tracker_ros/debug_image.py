@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from mlss_core.draw import (
     draw_text,
 )
 from mlss_core.presence import TrackState
-from mlss_core.tracker import TrackResult
+
+if TYPE_CHECKING:  # importing it loads torch, which camera and demo do without
+    from mlss_core.tracker import TrackResult
 
 
 def debug_picture(

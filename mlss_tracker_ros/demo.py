@@ -186,6 +186,8 @@ def play(options: argparse.Namespace, sequence: Sequence, children: Children) ->
     recorded = options.source is not None
     camera = camera_params(options, sequence)
     tracker: dict[str, Any] = {"profile": options.profile, "process_every_frame": recorded}
+    if not recorded:  # deep enough to count what the transport loses, and not what a busy CPU does
+        tracker["qos_overrides./image_raw.subscription.depth"] = 10
     if options.weights is not None:
         tracker["weights"] = str(options.weights)
     print(f"{sequence.name}: {len_played(options, sequence)} images, domain "

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from mlss_core.box import Box
-from mlss_core.tracker import TrackResult
+
+if TYPE_CHECKING:  # importing it loads torch, which camera and demo do without
+    from mlss_core.tracker import TrackResult
 
 
 def detections_from_results(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.qos import QoSCompatibility as Compatibility
@@ -11,7 +12,9 @@ from rclpy.qos import QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from mlss_core.presence import TrackState
-from mlss_core.tracker import TrackResult
+
+if TYPE_CHECKING:  # importing it loads torch, which camera and demo do without
+    from mlss_core.tracker import TrackResult
 
 
 class NodeState(str, Enum):

@@ -22,8 +22,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mlss_core.errors import ConfigError
-from mlss_core.params import PROFILES, check_value, tracker_params
-from mlss_core.runtime import DEVICES, PRECISIONS
+from mlss_core.params import DEVICES, PRECISIONS, PROFILES, check_value, tracker_params
 
 
 def setting(

@@ -21,9 +21,8 @@ from mlss_core.draw import (
     draw_text,
 )
 from mlss_core.errors import BoxError, FrameError, SequenceError
-from mlss_core.params import PROFILES, tracker_params
+from mlss_core.params import PRECISIONS, PROFILES, tracker_params
 from mlss_core.presence import TrackState
-from mlss_core.runtime import PRECISIONS
 from mlss_core.sequences import Sequence, load_sequence
 from mlss_core.tracker import MLSSTracker, TrackResult
 

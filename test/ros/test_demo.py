@@ -19,7 +19,7 @@ from mlss_core.box import Box
 from mlss_tracker_ros.demo_report import Row, figures, overlay, write_sheet
 
 MARK = "MLSS_DEMO_TEST"
-FRAMES = 8
+FRAMES = 12
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def sequence_folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def start_demo(tmp_path, weights):
+def start_demo(tmp_path):
     mark = uuid.uuid4().hex
     environment = {**os.environ, MARK: mark}
     processes = []
 
     def start(*arguments: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "mlss_tracker_ros.demo", "--out", str(tmp_path / "out")]
-        command += ["--weights", weights, "--profile", "reference", *arguments]
+        command += arguments
         processes.append(
             subprocess.Popen(
                 command,
@@ -176,3 +176,9 @@ def test_a_run_without_any_detection_still_makes_figures_and_a_sheet(tmp_path):
     write_sheet(tmp_path / "sheet.png", frames, rows, ["title"])
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[2] == 3
     assert overlay(frames[0], rows[0]).shape == (120, 160, 3)
+
+
+def test_camera_and_demo_leave_torch_to_the_tracker():
+    probe = "import sys, mlss_tracker_ros.demo, mlss_tracker_ros.camera_node as c; "
+    probe += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
