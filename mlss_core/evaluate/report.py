@@ -125,9 +125,9 @@ def table_rows(
     plain = has_invalid_frames(sequences)
     presence = {t.label: t.presence() for t in trackers}
     with_presence = any(p is not None for p in presence.values())
-    header = ["tracker", "success AUC", "precision @ 20 px", "norm. precision"]
-    header += ["success plain", "precision plain"] if plain else []
-    header += ["presence P", "R", "F"] if with_presence else []
+    header = ["tracker", "success AUC", "prec. 20 px", "norm. prec."]
+    header += ["plain success", "plain prec."] if plain else []
+    header += ["pres. P", "pres. R", "pres. F"] if with_presence else []
     header += ["fps", "sequences"]
     rows = []
     for tracker in ranked(trackers):
