@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,11 +66,17 @@ def make_target(
     path = path.shifted(0.0, stage.foot_y)
     sizes = _sizes(rng, params, stage, path)
     actor = _actor(rng, params, kind, look, stage, path, scale * sizes / sizes[0], 1.0)
-    # scaled so that the longer side is `target_px` in the first frame, in that frame's pose
+    # the first frame, where a tracker gets its box, shows a pose of median width in its size
     first = Pose(0.0, 0.0, float(actor.scale[0]), float(actor.yaw[0]), stage.elevation)
-    left, top, right, bottom = outline(actor.pose(float(actor.phase[0])), first).bounds()
-    fit = params.target_px / max(right - left, bottom - top)
-    return _scaled(actor, fit)
+    phases = np.linspace(0.0, 2 * math.pi, 12, endpoint=False)
+    bounds = [outline(actor.pose(phase), first).bounds() for phase in phases]
+    median = np.argsort([right - left for left, _, right, _ in bounds])[len(phases) // 2]
+    left, top, right, bottom = bounds[median]
+    return dataclasses.replace(
+        actor,
+        phase=actor.phase - actor.phase[0] + phases[median],
+        scale=actor.scale * params.target_px / max(right - left, bottom - top),
+    )
 
 
 def make_distractors(
@@ -173,7 +180,3 @@ def _actor(
         order=path.y,
         reach=1.2 * float(max(distances)),
     )
-
-
-def _scaled(actor: Actor, factor: float) -> Actor:
-    return Actor(**{**actor.__dict__, "scale": actor.scale * factor})

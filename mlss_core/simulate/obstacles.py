@@ -13,7 +13,8 @@ from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.solids import Outline, Pose, Solid, fill, outline, window_of
 
 Rng = np.random.Generator
-_FULL = 0.95  # a larger cover is asked of an obstacle that hides the whole target
+HIDES_ALL = 0.95  # from this part on an obstacle hides the whole target
+BEFORE_ACTORS = 1e8  # paint order above that of anything that walks; an obstacle's is larger
 _CLEAR_S = 0.5  # the target is in the open for this long at the start
 
 
@@ -55,7 +56,7 @@ def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborn
     during = slice(max(moment - half, 0), moment + half + 1)
     size = _extent(target, moment)
     x, y = target.path.x, target.path.y
-    full = params.occlusion >= _FULL
+    full = params.occlusion >= HIDES_ALL
     slim = not full and rng.random() < 0.5
     t = (np.arange(params.frames) - moment) / params.fps
     # how it must pass, relative to the target, to be clear of it at the start
@@ -104,7 +105,7 @@ def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborn
         warmth_k=frames,
         texture=fractal(rng, (96, 96), 24),
         texture_gain=0.3 * params.clutter,
-        order=np.full(params.frames, 1e9),
+        order=np.full(params.frames, 2 * BEFORE_ACTORS),
         reach=float(np.hypot(right - left, bottom - top)),
     )
 

@@ -53,8 +53,8 @@ class SceneParams(_Checked):
     leave_frame: bool = _param(False, "Whether the camera loses the target once, for about 2 s.")
     occlusion: float = _param(
         0.45,
-        "Largest part of the target that foreground objects hide; 0: nothing passes before it, "
-        "distractors included.",
+        "Largest part of the target that foreground objects hide; only at 1 do distractors pass "
+        "before it too.",
         range=(0.0, 1.0),
     )
     occlusions: int = _param(1, "How many foreground objects it passes.", range=(0, 20))
@@ -118,7 +118,7 @@ def random_scene(seed: int, **overrides: Any) -> SceneParams:
         "distractors": int(rng.integers(0, 7)),
         "speed": float(rng.uniform(0.5, 1.8)),
         "camera_motion": float(rng.choice([0.0, rng.uniform(0.1, 1.0)], p=[0.15, 0.85])),
-        "occlusion": float(rng.choice([0.0, rng.uniform(0.2, 0.8), 1.0], p=[0.3, 0.5, 0.2])),
+        "occlusion": float(rng.choice([0.0, rng.uniform(0.2, 0.8), 1.0], p=[0.25, 0.4, 0.35])),
         "occlusions": int(rng.integers(1, 4)),
         "occlusion_s": float(rng.uniform(0.2, 1.2)),
         "contrast_k": float(

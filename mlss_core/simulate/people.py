@@ -9,7 +9,7 @@ import numpy as np
 
 from mlss_core.simulate.solids import Point, Solid
 
-STRIDE_M = 1.4  # two steps of an adult at walking pace
+STRIDE_M = 1.3  # two steps of an adult who strolls
 SPEED_M_S = 1.35
 HEIGHT_M = 1.75
 _HIP_M, _THIGH_M, _SHIN_M = 0.92, 0.44, 0.42
@@ -53,7 +53,7 @@ def draw_person(rng: np.random.Generator) -> PersonLook:
         hood=bool(rng.random() < 0.2),
         backpack=bool(rng.random() < 0.3),
         bag=bool(rng.random() < 0.25),
-        swing=float(rng.uniform(0.35, 0.48)),
+        swing=float(rng.uniform(0.27, 0.38)),
     )
 
 
@@ -100,7 +100,9 @@ def person(look: PersonLook, phase: float) -> Solid:
         if look.bag and side == 1:
             limb(_reach(wrist, 0.0, 0.18), _reach(wrist, 0.0, 0.34), 0.1, 0.12, 0.1, 0.0)
         flank = (0.0, side * 0.085 * fat, 1.36 + up)
-        limb((0.0, side * 0.07 * fat, 0.98 + up), flank, 0.105 * fat, 0.1 * fat, look.jacket, 0.0)
+        limb(
+            (0.0, side * 0.07 * fat, 0.98 + up), flank, 0.115 * fat, 0.112 * fat, look.jacket, 0.0
+        )
         if look.coat:
             limb((0.0, side * 0.07, 0.98 + up), (0.0, side * 0.1, 0.55 + up), 0.11, 0.14,
                 look.jacket * 0.9, 0.0)  # fmt: skip

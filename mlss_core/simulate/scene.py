@@ -13,7 +13,7 @@ from mlss_core.simulate.actors import KINDS
 from mlss_core.simulate.backdrops import make_backdrop
 from mlss_core.simulate.cast import Actor, Stage, make_distractors, make_target
 from mlss_core.simulate.motion import Camera, follow
-from mlss_core.simulate.obstacles import make_obstacles
+from mlss_core.simulate.obstacles import BEFORE_ACTORS, HIDES_ALL, make_obstacles
 from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.sensor import Sensor
 from mlss_core.simulate.solids import Outline, Pose, outline, paint, visible_part, window_of
@@ -60,7 +60,7 @@ class Scene(LazyFrames):
         )
         obstacles = make_obstacles(rng, params, self._target, airborne)
         self._others: list[Actor] = [*others, *obstacles]
-        self._in_front = bool(params.occlusion)
+        self._hidden_whole = params.occlusion >= HIDES_ALL
         self._backdrop, self._origin = _make_world(rng, params, self._stage, self._camera)
         self._sensor = Sensor(params, self._stage.air_c)
         self._shown = _freeze(rng, params)
@@ -144,9 +144,9 @@ class Scene(LazyFrames):
         return outline(actor.pose(float(actor.phase[index])), pose)
 
     def _order(self, actor: Actor, index: int) -> float:
-        """Paint order; without occlusion the target comes last."""
-        if actor is self._target and not self._in_front:
-            return math.inf
+        """Paint order; unless it may be hidden whole, the target comes before its likes."""
+        if actor is self._target and not self._hidden_whole:
+            return BEFORE_ACTORS
         return float(actor.order[index])
 
     def _place(self, actor: Actor, index: int) -> tuple[float, float]:

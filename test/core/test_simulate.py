@@ -90,9 +90,8 @@ def test_the_target_has_the_size_asked_for_in_the_first_frame(kind, target_px):
 @pytest.mark.parametrize("occlusion", [0.5, 1.0])
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_visibility_is_the_share_of_the_target_that_shows(occlusion, seed):
-    params = changed(
-        NOISELESS, frames=90, seed=seed, distractors=0, occlusion=occlusion, target_px=50.0
-    )
+    large = changed(NOISELESS, width=256, height=200, target_px=110.0, distractors=0)
+    params = changed(large, frames=90, seed=seed, occlusion=occlusion)
     visibility = simulate(params).visibility
     whole = changed(params, occlusion=0.0)
     for i in (0, int(visibility.argmin()), int(np.abs(visibility - 0.6).argmin())):
@@ -112,7 +111,7 @@ def test_full_occlusion_hides_the_target_for_the_time_asked_for(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_partial_occlusion_hides_about_the_part_asked_for(seed):
-    params = changed(SMALL, frames=240, seed=seed, distractors=0, occlusion=0.5)
+    params = changed(SMALL, frames=240, seed=seed, distractors=6, occlusion=0.5)
     assert 0.3 < simulate(params).visibility.min() < 0.75
 
 
