@@ -16,6 +16,7 @@ from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.solids import Pose, Solid, outline
 
 Rng = np.random.Generator
+BEFORE_ACTORS = 1e8  # paint order above that of anything that walks; an obstacle's is larger
 _TEXTURE_PX = (64, 64)
 _TRIES = 12  # draws of a distractor's path that keeps off the target at the start
 
@@ -93,6 +94,7 @@ def make_distractors(
     cast: list[Actor] = []
     scale = float(target.scale[0])
     width = params.target_px * 0.6
+    wide = _largest_width(target)
     span = 0.25 * params.height
     for number in range(params.distractors):
         double = number % 2 == 0
@@ -118,12 +120,26 @@ def make_distractors(
                 )
             start = slice(0, max(round(0.3 * params.fps), 1))
             apart = np.hypot(path.x - target.path.x, 0.5 * (path.y - target.path.y))[start]
-            if apart.min() > 2.2 * width:
+            behind = apart.min() < 1.2 * wide
+            if not behind:
                 break
         sizes = own * stage.nearness(path.y)
         warm = float(rng.uniform(0.97, 1.03) if double else rng.uniform(0.75, 1.25))
-        cast.append(_actor(rng, params, other, look, stage, path, sizes, warm))
+        actor = _actor(rng, params, other, look, stage, path, sizes, warm)
+        if behind:  # no path found that keeps off the target at the start
+            actor = dataclasses.replace(actor, order=actor.order - BEFORE_ACTORS)
+        cast.append(actor)
     return cast
+
+
+def _largest_width(target: Actor) -> float:
+    """Width of the target in the first frame from its broadest side, px of the world."""
+    widths = []
+    for yaw in (0.0, math.pi / 2):
+        pose = Pose(0.0, 0.0, float(target.scale[0]), yaw, target.elevation)
+        left, _, right, _ = outline(target.pose(float(target.phase[0])), pose).bounds()
+        widths.append(right - left)
+    return max(widths)
 
 
 def _row_offset(rng: Rng, stage: Stage, span: float) -> float:

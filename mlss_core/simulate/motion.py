@@ -106,9 +106,11 @@ def follow(rng: Rng, params: SceneParams, target: Path, room_px: tuple[float, fl
             )
         centers.append(center)
     if params.leave_frame:
-        middle = rng.uniform(0.45, 0.6) * params.frames / params.fps
-        rise = 1 / (1 + np.exp(np.clip((np.abs(t - middle) - _AWAY_S / 2 - 0.2) * 14, -60, 60)))
-        centers[0] = centers[0] + rng.choice([-1, 1]) * 1.3 * params.width * rise
+        length_s = params.frames / params.fps
+        middle = rng.uniform(0.45, 0.6) * length_s
+        half = min(_AWAY_S / 2 + 0.2, 0.2 * length_s)
+        away = 1 / (1 + np.exp(np.clip((np.abs(t - middle) / half - 1) * 17, -60, 60)))
+        centers[0] = centers[0] + rng.choice([-1, 1]) * 1.3 * params.width * away
     zoom = 1 + 0.1 * effort * np.sin(rng.uniform(0.2, 0.5) * t + rng.uniform(0, 6.3))
     roll = math.radians(1.2) * effort * np.sin(rng.uniform(0.3, 0.8) * t + rng.uniform(0, 6.3))
     return Camera(centers[0], centers[1], zoom / zoom[0], roll)

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mlss_core.simulate.brush import fractal
-from mlss_core.simulate.cast import Actor
+from mlss_core.simulate.cast import BEFORE_ACTORS, Actor
 from mlss_core.simulate.motion import Path
 from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.solids import Outline, Pose, Solid, fill, outline, window_of
 
 Rng = np.random.Generator
 HIDES_ALL = 0.95  # from this part on an obstacle hides the whole target
-BEFORE_ACTORS = 1e8  # paint order above that of anything that walks; an obstacle's is larger
 _CLEAR_S = 0.5  # the target is in the open for this long at the start
 
 
@@ -39,10 +38,17 @@ def make_obstacles(rng: Rng, params: SceneParams, target: Actor, airborne: bool)
     """Cast the obstacles: one a moment, the moments spread over the sequence."""
     if not params.occlusion:
         return []
-    return [
-        _obstacle(rng, params, target, _moment(rng, params, number), airborne)
-        for number in range(params.occlusions)
-    ]
+    moments = [_moment(rng, params, number) for number in range(params.occlusions)]
+    cast = [_obstacle(rng, params, target, moment, airborne) for moment in moments]
+    return [obstacle for obstacle in cast if not _hides_at_start(obstacle, target)]
+
+
+def _hides_at_start(obstacle: Actor, target: Actor) -> bool:
+    """Whether an obstacle had too little time to come into the way, and stands there at once."""
+    near = _extent(obstacle, 0)
+    size = _extent(target, 0)
+    offset = float(obstacle.path.x[0] - target.path.x[0])
+    return near.left + offset < size.right and near.right + offset > size.left
 
 
 def _moment(rng: Rng, params: SceneParams, number: int) -> int:

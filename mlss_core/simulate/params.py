@@ -42,7 +42,7 @@ class SceneParams(_Checked):
     target_px: float = _param(
         90.0, "Longer side of the target in the first frame.", "px", (8.0, 2048.0)
     )
-    distractors: int = _param(4, "Others of the target's kind; every second one looks alike.",
+    distractors: int = _param(3, "Others of the target's kind; every second one looks alike.",
         range=(0, 32))  # fmt: skip
     speed: float = _param(
         1.0, "Speed of everything that moves; 1: natural for its kind and size.", range=(0.0, 4.0)
@@ -50,9 +50,11 @@ class SceneParams(_Checked):
     camera_motion: float = _param(
         0.5, "0: a fixed camera; 1: it pans, shakes and zooms strongly.", range=(0.0, 1.0)
     )
-    leave_frame: bool = _param(False, "Whether the camera loses the target once, for about 2 s.")
+    leave_frame: bool = _param(
+        False, "Whether the camera loses the target once, for 2 s or a third of the sequence."
+    )
     occlusion: float = _param(
-        0.45,
+        0.35,
         "Largest part of the target that foreground objects hide; only at 1 do distractors pass "
         "before it too.",
         range=(0.0, 1.0),

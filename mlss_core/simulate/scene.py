@@ -11,9 +11,9 @@ from mlss_core.box import Box
 from mlss_core.sequences import LazyFrames
 from mlss_core.simulate.actors import KINDS
 from mlss_core.simulate.backdrops import make_backdrop
-from mlss_core.simulate.cast import Actor, Stage, make_distractors, make_target
+from mlss_core.simulate.cast import BEFORE_ACTORS, Actor, Stage, make_distractors, make_target
 from mlss_core.simulate.motion import Camera, follow
-from mlss_core.simulate.obstacles import BEFORE_ACTORS, HIDES_ALL, make_obstacles
+from mlss_core.simulate.obstacles import HIDES_ALL, make_obstacles
 from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.sensor import Sensor
 from mlss_core.simulate.solids import Outline, Pose, outline, paint, visible_part, window_of
