@@ -9,8 +9,9 @@ import numpy as np
 from mlss_core.simulate.brush import fractal
 from mlss_core.simulate.cast import BEFORE_ACTORS, Actor
 from mlss_core.simulate.motion import Path
+from mlss_core.simulate.painting import fill, window_of
 from mlss_core.simulate.params import SceneParams
-from mlss_core.simulate.solids import Outline, Pose, Solid, fill, outline, window_of
+from mlss_core.simulate.solids import Outline, Pose, Solid, outline
 
 Rng = np.random.Generator
 HIDES_ALL = 0.95  # from this part on an obstacle hides the whole target

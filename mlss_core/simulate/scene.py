@@ -14,9 +14,10 @@ from mlss_core.simulate.backdrops import make_backdrop
 from mlss_core.simulate.cast import BEFORE_ACTORS, Actor, Stage, make_distractors, make_target
 from mlss_core.simulate.motion import Camera, follow
 from mlss_core.simulate.obstacles import HIDES_ALL, make_obstacles
+from mlss_core.simulate.painting import paint, visible_part, window_of
 from mlss_core.simulate.params import SceneParams
 from mlss_core.simulate.sensor import Sensor
-from mlss_core.simulate.solids import Outline, Pose, outline, paint, visible_part, window_of
+from mlss_core.simulate.solids import Outline, Pose, outline
 
 _SUITS = {
     "person": ("street", "street", "field", "indoor", "aerial"),
