@@ -17,6 +17,7 @@ from mlss_core.simulate.solids import Pose, Solid, outline
 
 Rng = np.random.Generator
 BEFORE_ACTORS = 1e8  # paint order above that of anything that walks; an obstacle's is larger
+_ALONE_S = 1.5  # nothing comes near the target for this long at the start
 _TEXTURE_PX = (64, 64)
 _TRIES = 12  # draws of a distractor's path that keeps off the target at the start
 
@@ -89,7 +90,7 @@ def make_distractors(
     airborne: bool,
     seed: list[int],
 ) -> list[Actor]:
-    """Cast others that meet the target; every second one is its double, drawn from `seed`."""
+    """Cast others that meet the target; its doubles are drawn from `seed` as it was."""
     kinds = [KINDS[name] for name in (AIR_KINDS if airborne else GROUND_KINDS)]
     cast: list[Actor] = []
     scale = float(target.scale[0])
@@ -97,7 +98,7 @@ def make_distractors(
     wide = _largest_width(target)
     span = 0.25 * params.height
     for number in range(params.distractors):
-        double = number % 2 == 0
+        double = number < params.lookalikes
         other = kind
         if params.kind == "mixed" and not double:
             other = kinds[rng.integers(len(kinds))]
@@ -118,7 +119,7 @@ def make_distractors(
                     target.path.x[meet] - path.x[meet] + rng.uniform(-0.6, 0.6) * width,
                     target.path.y[meet] - path.y[meet] + _row_offset(rng, stage, span),
                 )
-            start = slice(0, max(round(0.3 * params.fps), 1))
+            start = slice(0, max(min(round(_ALONE_S * params.fps), params.frames // 5), 1))
             apart = np.hypot(path.x - target.path.x, 0.5 * (path.y - target.path.y))[start]
             behind = apart.min() < 1.2 * wide
             if not behind:

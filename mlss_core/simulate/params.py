@@ -42,8 +42,8 @@ class SceneParams(_Checked):
     target_px: float = _param(
         90.0, "Longer side of the target in the first frame.", "px", (8.0, 2048.0)
     )
-    distractors: int = _param(3, "Others of the target's kind; every second one looks alike.",
-        range=(0, 32))  # fmt: skip
+    distractors: int = _param(3, "How many others of the target's kind there are.", "", (0, 32))
+    lookalikes: int = _param(0, "How many of them look exactly like the target.", "", (0, 32))
     speed: float = _param(
         1.0, "Speed of everything that moves; 1: natural for its kind and size.", range=(0.0, 4.0)
     )
@@ -118,6 +118,7 @@ def random_scene(seed: int, **overrides: Any) -> SceneParams:
         "kind": str(kind),
         "target_px": float(np.exp(rng.uniform(np.log(10), np.log(longest * min(width, height))))),
         "distractors": int(rng.integers(0, 7)),
+        "lookalikes": int(rng.integers(0, 4)),
         "speed": float(rng.uniform(0.5, 1.8)),
         "camera_motion": float(rng.choice([0.0, rng.uniform(0.1, 1.0)], p=[0.15, 0.85])),
         "occlusion": float(rng.choice([0.0, rng.uniform(0.2, 0.8), 1.0], p=[0.25, 0.4, 0.35])),

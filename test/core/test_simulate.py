@@ -159,9 +159,19 @@ def test_the_camera_loses_the_target_when_asked_to(seed):
 def test_distractors_add_warm_things_like_the_target():
     params = changed(NOISELESS, contrast_k=40.0, occlusion=0.0, frames=2)
     alone, crowd = (
-        (Scene(changed(params, distractors=n)).temperature(0) > 15.0).sum() for n in (0, 8)
+        (Scene(changed(params, distractors=n, lookalikes=n)).temperature(0) > 15.0).sum()
+        for n in (0, 8)
     )
     assert crowd > 1.8 * alone
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+def test_lookalikes_have_the_limbs_and_clothes_of_the_target_and_others_do_not(kind):
+    scene = Scene(changed(SMALL, kind=kind, distractors=2, lookalikes=1, frames=2))
+    solids = [actor.pose(0.7) for actor in (scene._target, *scene._others[:2])]
+    looks = [(solid.limbs, [warmth for _, warmth in solid.faces]) for solid in solids]
+    assert looks[0] == looks[1]
+    assert looks[0] != looks[2]
 
 
 def test_crossover_inverts_the_contrast_by_mid_sequence():
