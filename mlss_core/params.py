@@ -234,9 +234,14 @@ class PresenceParams(_Checked):
 
     enabled: bool = _param(True, "Judge presence; off: always tracking, as released.")
     uncertain_below: float = _param(0.4, "Score under which a target is uncertain.", range=(0, 1))
-    lost_below: float = _param(0.2, "Score under which frames count towards lost.", range=(0, 1))
-    lost_after: int = _param(10, "Frames in a row under lost_below.", "frames", (1, 1000))
-    regain_above: float = _param(0.6, "Score that takes a lost target up again.", range=(0, 1))
+    lost_below: float = _param(0.1, "Score under which frames count towards lost.", range=(0, 1))
+    lost_after: int = _param(15, "Frames in a row under lost_below.", "frames", (1, 1000))
+    regain_near: float = _param(
+        0.4, "Score that takes a lost target up again around its last place.", range=(0, 1)
+    )
+    regain_above: float = _param(
+        0.6, "Score that takes a lost target up again anywhere else.", range=(0, 1)
+    )
     search_windows: int = _param(
         4, "Further regions searched per frame while a target is lost.", range=(0, 64)
     )

@@ -34,16 +34,17 @@ def peak_score(quality: float, height: float, network: NetworkParams) -> float:
 
 
 def next_state(
-    state: TrackState, low_frames: int, score: float, params: PresenceParams
+    state: TrackState, low_frames: int, score: float, params: PresenceParams, near: bool = True
 ) -> tuple[TrackState, int]:
     """State after a frame with `score`, and how many frames in a row were under `lost_below`.
 
-    A lost target is taken up again only above `regain_above`, so a state never flickers.
+    A lost target is taken up again only above `regain_near`, or away from its last place above
+    `regain_above`; both are well above `lost_below`, so a state does not flicker.
     """
     if not params.enabled:
         return TrackState.TRACKING, 0
     if state is TrackState.LOST:
-        regained = score >= params.regain_above
+        regained = score >= (params.regain_near if near else params.regain_above)
         return (TrackState.TRACKING, 0) if regained else (TrackState.LOST, low_frames)
     low_frames = low_frames + 1 if score < params.lost_below else 0
     if low_frames >= params.lost_after:

@@ -228,7 +228,13 @@ class MLSSTracker:
         if not self._searches_widely(target):
             (peak,) = locate(responses.unsqueeze(0), search)
             return Sighting(peak, regions[search.scales // 2])
+        here = best_sighting(regions[:1], responses[:1], search)
+        if self._score(here.peak) >= self.params.presence.regain_near:
+            return here
         return best_sighting(regions, responses, search)
+
+    def _score(self, peak: Peak) -> float:
+        return peak_score(peak.quality, peak.height, self._network.params)
 
     def _regions(self, target: _Target, frame_hw: torch.Size) -> list[Region]:
         """Where to look for a target: at every scale, or around its last place at one scale."""
@@ -264,9 +270,10 @@ class MLSSTracker:
         """Judge presence; unless lost, take over place and size (released tracker_step.m)."""
         search, peak, region = self.params.search, sighting.peak, sighting.region
         widely = self._searches_widely(target)
-        target.score = peak_score(peak.quality, peak.height, self._network.params)
+        near = region[:2] == target.box[:2]
+        target.score = self._score(peak)
         target.state, target.low_frames = next_state(
-            target.state, target.low_frames, target.score, self.params.presence
+            target.state, target.low_frames, target.score, self.params.presence, near
         )
         target.frozen_frames = 0
         target.lost_frames = target.lost_frames + 1 if target.state is TrackState.LOST else 0

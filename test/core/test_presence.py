@@ -3,7 +3,9 @@ import pytest
 from mlss_core.params import NetworkParams, PresenceParams
 from mlss_core.presence import TrackState, next_state, peak_score
 
-PARAMS = PresenceParams(uncertain_below=0.4, lost_below=0.2, lost_after=3, regain_above=0.6)
+PARAMS = PresenceParams(
+    uncertain_below=0.4, lost_below=0.2, lost_after=3, regain_near=0.6, regain_above=0.8
+)
 
 
 def states(scores, params=PARAMS):
@@ -30,6 +32,11 @@ def test_lost_target_needs_more_to_come_back_than_to_stay():
     assert states([0.1, 0.1, 0.1, 0.5, 0.59, 0.6]) == ["UNCERTAIN"] * 2 + ["LOST"] * 3 + [
         "TRACKING"
     ]
+
+
+def test_lost_target_is_taken_up_far_away_only_above_the_stricter_threshold():
+    assert next_state(TrackState.LOST, 5, 0.7, PARAMS, near=False)[0] is TrackState.LOST
+    assert next_state(TrackState.LOST, 5, 0.8, PARAMS, near=False)[0] is TrackState.TRACKING
 
 
 def test_presence_switched_off_always_tracks():

@@ -186,7 +186,9 @@ def test_shutter_freezes_the_track_and_teaches_nothing(network, shutter):
 
 
 def test_lost_target_has_no_box_and_teaches_nothing(network):
-    presence = PresenceParams(lost_below=1.0, uncertain_below=1.0, lost_after=2, regain_above=1.0)
+    presence = PresenceParams(
+        lost_below=1.0, uncertain_below=1.0, lost_after=2, regain_near=1.0, regain_above=1.0
+    )
     tracker = make_tracker(network, presence=presence)
     frames = seeded_frames(5)
     tracker.initialize(frames[0], seeded_box())
