@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -43,6 +44,7 @@ from mlss_tracker_ros.fastdds import frame_profile
 
 MIN_MEAN_IOU = 0.5
 SIMULATED_FRAMES = 240
+DISTRACTORS = 2  # people beside the target; one looks like it
 RATE_HZ = 30.0
 START_S = 120.0  # for the processes to come up
 SILENCE_S = 20.0  # without a message the run is over
@@ -87,7 +89,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder to write")
     parser.add_argument("--frames", type=int, default=0, help="images to play; default: all")
     parser.add_argument("--rate", type=float, default=RATE_HZ, help="images a second")
-    parser.add_argument("--seed", type=int, default=0, help="scene of the simulated camera")
+    parser.add_argument("--seed", type=int, default=1, help="scene of the simulated camera")
     parser.add_argument("--weights", type=Path, help="weights file; default: the shipped ones")
     parser.add_argument("--profile", default="robust", help="robust or reference")
     return parser.parse_args(arguments)
@@ -96,7 +98,10 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 def scene(options: argparse.Namespace) -> SceneParams:
     """Scene of the simulated camera: 640x512 px of 16 bit."""
     return SceneParams(
-        frames=options.frames or SIMULATED_FRAMES, fps=options.rate, seed=options.seed
+        frames=options.frames or SIMULATED_FRAMES,
+        fps=options.rate,
+        seed=options.seed,
+        distractors=DISTRACTORS,
     )
 
 
@@ -238,8 +243,8 @@ def camera_params(options: argparse.Namespace, sequence: Sequence) -> dict[str, 
         "wait_for_subscribers": 2,  # the tracker and the client
     }
     if options.source is None:
-        shown = scene(options)
-        return {**params, "sim.frames": shown.frames, "sim.fps": shown.fps, "sim.seed": shown.seed}
+        shown = dataclasses.asdict(scene(options))
+        return {**params, **{f"sim.{name}": value for name, value in shown.items()}}
     return {
         **params,
         "source": str(options.source),

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from geometry_msgs.msg import Point, PointStamped
@@ -22,10 +22,8 @@ from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from mlss_core.box import Box
-from mlss_core.checkpoint import load_network
 from mlss_core.errors import BoxError, MlssError
 from mlss_core.params import TrackerParams, tracker_params
-from mlss_core.tracker import MLSSTracker
 from mlss_tracker_ros.debug_image import debug_picture
 from mlss_tracker_ros.detections import detections_from_results
 from mlss_tracker_ros.diagnostics import (
@@ -59,8 +57,11 @@ from mlss_tracker_ros.parameters import (
 )
 from mlss_tracker_ros.reporter import Reporter
 from mlss_tracker_ros.running import run_node
-from mlss_tracker_ros.session import Session, Step
 from mlss_tracker_ros.worker import Worker
+
+if TYPE_CHECKING:  # on_configure() imports them: torch takes seconds, and Ctrl-C must work then
+    from mlss_core.tracker import MLSSTracker
+    from mlss_tracker_ros.session import Session, Step
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -126,6 +127,9 @@ class TrackerNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights onto the device and offer outputs and services."""
         try:
+            from mlss_core.checkpoint import load_network
+            from mlss_core.tracker import MLSSTracker
+
             self._params = load_params(self, NodeParams())
             params = load_params(self, tracker_params(self._params.profile))
             network = load_network(self._params.weights or None)
@@ -146,6 +150,8 @@ class TrackerNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and listen to images and requests."""
         try:
+            from mlss_tracker_ros.session import Session
+
             tracker: MLSSTracker = self._tracker  # type: ignore[assignment]
             tracker.clear()
             self._input, self._work = InputMonitor(), WorkMonitor()

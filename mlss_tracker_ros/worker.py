@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from mlss_tracker_ros.session import Session, Step
+if TYPE_CHECKING:
+    from mlss_tracker_ros.session import Session, Step
 
 Message = TypeVar("Message")
 

@@ -145,6 +145,16 @@ def test_a_signal_ends_the_process_with_0_and_no_traceback(
     assert "Traceback" not in output
 
 
+def test_ctrl_c_while_the_network_is_loaded_ends_with_0(namespace, start_process, make_client):
+    process = start_process(namespace)
+    client = make_client(namespace)
+    client.until(lambda: client.statuses, "the node's first status")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
 def test_a_second_ctrl_c_does_not_spoil_the_exit(namespace, start_process, make_client):
     process = start_process(namespace)
     client = make_client(namespace)

@@ -228,7 +228,12 @@ def test_a_region_of_interest_and_clicked_corners_start_targets(tracked):
     tracked.until_status("init box refused", "positive size")
 
 
-def test_two_points_picked_on_the_image_plane_start_on_the_frame_that_was_shown(tracked):
+def test_two_points_picked_on_the_image_plane_start_on_the_frame_that_was_shown(
+    namespace, make_tracker, make_client
+):
+    make_tracker(namespace, buffer_span_s=0.3)
+    tracked = make_client(namespace)
+    tracked.connect()
     planes = []
     plane_subscription = tracked.node.create_subscription(
         PointCloud2, "mlss_tracker/image_plane", planes.append, 1
@@ -250,7 +255,7 @@ def test_two_points_picked_on_the_image_plane_start_on_the_frame_that_was_shown(
         message.header.frame_id = plane.header.frame_id
         points.publish(message)
         planes.clear()
-        for _ in range(25):  # 2.5 s of stamps, more than the buffer's span
+        for _ in range(6):  # 0.6 s of stamps, more than the buffer's span
             tracked.track()
     assert "target.1" in tracked.figures or tracked.until_status("TRACKING")
     (detection,) = tracked.track().detections
@@ -350,6 +355,18 @@ def test_every_image_of_a_recording_is_answered_in_order(namespace, make_tracker
     assert all(len(d.detections) == 1 for d in client.detections)
     client.until(lambda: client.figures.get("processed") == "9", "the figures")
     assert client.figures["dropped"] == "0"
+
+
+def test_a_full_buffer_holds_images_back_and_loses_none(namespace, make_tracker, make_client):
+    make_tracker(namespace, process_every_frame=True, buffer_max_mb=1)
+    client = make_client(namespace)
+    client.connect()
+    client.send_box(target_id="a")
+    client.until_status("init box kept")
+    frames = [blob_frame(n, (640, 512)) for n in range(10)]  # four of them fill the buffer
+    headers = [client.send_frame(frame) for frame in frames]
+    client.answer(headers[-1])
+    assert [d.header for d in client.detections] == headers
 
 
 def test_two_nodes_share_a_domain_in_their_namespaces(make_tracker, make_client):
