@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -98,6 +99,7 @@ def _stop(process: BaseProcess, connection: Connection) -> None:
 def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
     """Body of a process: answer jobs until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)  # OpenCV's own threads; the others read the environment
     while True:
         try:
@@ -105,6 +107,14 @@ def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
         except (EOFError, ConnectionResetError):
             return
         connection.send(work(job))
+
+
+def _end_with_parent() -> None:
+    """Leave no process behind when the parent is killed in the middle of a job."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _how_it_ended(exitcode: int | None) -> str:

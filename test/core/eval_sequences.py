@@ -1,6 +1,7 @@
 """Small sequences on disk and trackers to try evaluation with."""
 
 import os
+import time
 from pathlib import Path
 
 import cv2
@@ -66,3 +67,11 @@ class ShyTracker(StaticTracker):
 
     def update(self, frame):
         return PlainEstimate(None, 0.1)
+
+
+class SleepingTracker(StaticTracker):
+    """Writes its process id to a file and then takes longer than any test."""
+
+    def update(self, frame):
+        Path(os.environ["SLEEPING_TRACKER_PID_FILE"]).write_text(str(os.getpid()))
+        time.sleep(600)

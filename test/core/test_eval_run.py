@@ -2,6 +2,11 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -140,6 +145,32 @@ def test_a_tracker_that_dies_fails_that_run_alone(tmp_path, capsys, tracker, rea
     captured = capsys.readouterr()
     assert "1/2" in captured.out
     assert f"{tracker} on fatal" in captured.err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
+def test_no_process_outlives_a_killed_evaluation(tmp_path):
+    write_sequence(tmp_path / "data", "walk")
+    marker = tmp_path / "worker.pid"
+    words = ["eval", tmp_path / "data", "--out", tmp_path / "out", "--no-report", "--jobs", "1"]
+    words += ["--trackers", "eval_sequences:SleepingTracker"]
+    environment = {
+        **os.environ,
+        "SLEEPING_TRACKER_PID_FILE": str(marker),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    command = [sys.executable, "-m", "mlss_core.cli", *map(str, words)]
+    with subprocess.Popen(command, env=environment) as process:
+        wait_until(lambda: marker.is_file() and marker.read_text())
+        process.kill()
+    worker = Path("/proc") / marker.read_text()
+    wait_until(lambda: not worker.is_dir() or "Z" in (worker / "stat").read_text().split()[2])
+
+
+def wait_until(predicate, timeout_s=60.0):
+    end = time.monotonic() + timeout_s
+    while not predicate():
+        assert time.monotonic() < end, "still not so"
+        time.sleep(0.05)
 
 
 def test_a_failed_run_is_tried_again(tmp_path):
