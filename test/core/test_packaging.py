@@ -224,7 +224,7 @@ def test_setup_with_a_sourced_ros_that_this_python_cannot_import_says_which(
 
 
 def test_make_without_the_interpreter_says_so(repository):
-    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     command = ["make", "--no-print-directory", "setup", "PYTHON=/nonexistent/python"]
     result = subprocess.run(
         command, cwd=repository, env=environment, capture_output=True, text=True
