@@ -30,8 +30,8 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     node: Node | None = None
     try:
         rclpy.init(args=args)
+        executor = SingleThreadedExecutor()  # first: it cannot be made once a signal came
         node = make_node()
-        executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
