@@ -119,10 +119,11 @@ def make_distractors(
                     target.path.x[meet] - path.x[meet] + rng.uniform(-0.6, 0.6) * width,
                     target.path.y[meet] - path.y[meet] + _row_offset(rng, stage, span),
                 )
+            path = _kept_apart(path, target.path, params.keep_apart * wide)
             start = slice(0, max(min(round(_ALONE_S * params.fps), params.frames // 5), 1))
             apart = np.hypot(path.x - target.path.x, 0.5 * (path.y - target.path.y))[start]
-            behind = apart.min() < 1.2 * wide
-            if not behind:
+            behind = apart.min() < 1.1 * wide
+            if apart.min() > 2.5 * wide:
                 break
         sizes = own * stage.nearness(path.y)
         warm = float(rng.uniform(0.97, 1.03) if double else rng.uniform(0.75, 1.25))
@@ -131,6 +132,15 @@ def make_distractors(
             actor = dataclasses.replace(actor, order=actor.order - BEFORE_ACTORS)
         cast.append(actor)
     return cast
+
+
+def _kept_apart(path: Path, target: Path, least_px: float) -> Path:
+    """Bend a path so that it turns round before the target instead of passing it."""
+    if not least_px:
+        return path
+    gap = path.x - target.x
+    side = 1.0 if gap[0] >= 0 else -1.0
+    return Path(target.x + side * np.hypot(gap, least_px), path.y)
 
 
 def _largest_width(target: Actor) -> float:

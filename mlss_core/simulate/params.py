@@ -44,6 +44,11 @@ class SceneParams(_Checked):
     )
     distractors: int = _param(3, "How many others of the target's kind there are.", "", (0, 32))
     lookalikes: int = _param(0, "How many of them look exactly like the target.", "", (0, 32))
+    keep_apart: float = _param(
+        1.2,
+        "How near to the target they come, in widths of its broadest side; 0: across its path.",
+        range=(0.0, 10.0),
+    )
     speed: float = _param(
         1.0, "Speed of everything that moves; 1: natural for its kind and size.", range=(0.0, 4.0)
     )
@@ -119,6 +124,7 @@ def random_scene(seed: int, **overrides: Any) -> SceneParams:
         "target_px": float(np.exp(rng.uniform(np.log(10), np.log(longest * min(width, height))))),
         "distractors": int(rng.integers(0, 7)),
         "lookalikes": int(rng.integers(0, 4)),
+        "keep_apart": float(rng.choice([0.0, rng.uniform(0.3, 2.0)], p=[0.7, 0.3])),
         "speed": float(rng.uniform(0.5, 1.8)),
         "camera_motion": float(rng.choice([0.0, rng.uniform(0.1, 1.0)], p=[0.15, 0.85])),
         "occlusion": float(rng.choice([0.0, rng.uniform(0.2, 0.8), 1.0], p=[0.25, 0.4, 0.35])),

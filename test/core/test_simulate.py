@@ -111,7 +111,7 @@ def test_full_occlusion_hides_the_target_for_the_time_asked_for(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_partial_occlusion_hides_about_the_part_asked_for(seed):
-    params = changed(SMALL, frames=240, seed=seed, distractors=6, occlusion=0.5)
+    params = changed(SMALL, frames=240, seed=seed, distractors=6, keep_apart=0.0, occlusion=0.5)
     assert 0.3 < simulate(params).visibility.min() < 0.75
 
 
@@ -119,14 +119,22 @@ def test_partial_occlusion_hides_about_the_part_asked_for(seed):
 @pytest.mark.parametrize("camera_motion", [0.0, 1.0])
 def test_without_occlusion_the_target_stays_in_full_view(kind, camera_motion):
     params = changed(
-        SMALL, kind=kind, frames=150, occlusion=0.0, camera_motion=camera_motion, distractors=6
+        SMALL,
+        kind=kind,
+        frames=150,
+        occlusion=0.0,
+        camera_motion=camera_motion,
+        distractors=6,
+        keep_apart=0.0,
     )
     assert (simulate(params).visibility > 0.99).all()
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_target_shows_at_the_start(seed):
-    params = changed(SMALL, frames=120, seed=seed, distractors=6, occlusion=1.0, occlusions=3)
+    params = changed(
+        SMALL, frames=120, seed=seed, distractors=6, keep_apart=0.0, occlusion=1.0, occlusions=3
+    )
     assert (simulate(params).visibility[:5] > 0.9).all()
 
 
@@ -172,6 +180,19 @@ def test_lookalikes_have_the_limbs_and_clothes_of_the_target_and_others_do_not(k
     looks = [(solid.limbs, [warmth for _, warmth in solid.faces]) for solid in solids]
     assert looks[0] == looks[1]
     assert looks[0] != looks[2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_distractors_keep_the_distance_asked_for_or_cross_the_path(seed):
+    params = changed(SMALL, frames=200, seed=seed, distractors=4, width=320, height=256)
+
+    def nearest(scene):
+        target = scene._target.path.x
+        return min(np.abs(actor.path.x - target).min() for actor in scene._others[:4])
+
+    assert nearest(Scene(changed(params, keep_apart=0.0))) < 5.0
+    broadest = max(simulate(params).ground_truth[:, 2])
+    assert nearest(Scene(changed(params, keep_apart=2.0))) > 1.2 * broadest
 
 
 def test_crossover_inverts_the_contrast_by_mid_sequence():
