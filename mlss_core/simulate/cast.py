@@ -122,13 +122,12 @@ def make_distractors(
             path = _kept_apart(path, target.path, params.keep_apart * wide)
             start = slice(0, max(min(round(_ALONE_S * params.fps), params.frames // 5), 1))
             apart = np.hypot(path.x - target.path.x, 0.5 * (path.y - target.path.y))[start]
-            behind = apart.min() < 1.1 * wide
             if apart.min() > 2.5 * wide:
                 break
         sizes = own * stage.nearness(path.y)
         warm = float(rng.uniform(0.97, 1.03) if double else rng.uniform(0.75, 1.25))
         actor = _actor(rng, params, other, look, stage, path, sizes, warm)
-        if behind:  # no path found that keeps off the target at the start
+        if apart.min() < 0.55 * (wide + _largest_width(actor)):  # no path found that keeps off
             actor = dataclasses.replace(actor, order=actor.order - BEFORE_ACTORS)
         cast.append(actor)
     return cast
@@ -143,12 +142,12 @@ def _kept_apart(path: Path, target: Path, least_px: float) -> Path:
     return Path(target.x + side * np.hypot(gap, least_px), path.y)
 
 
-def _largest_width(target: Actor) -> float:
-    """Width of the target in the first frame from its broadest side, px of the world."""
+def _largest_width(actor: Actor) -> float:
+    """Width of an actor in the first frame from its broadest side, px of the world."""
     widths = []
     for yaw in (0.0, math.pi / 2):
-        pose = Pose(0.0, 0.0, float(target.scale[0]), yaw, target.elevation)
-        left, _, right, _ = outline(target.pose(float(target.phase[0])), pose).bounds()
+        pose = Pose(0.0, 0.0, float(actor.scale[0]), yaw, actor.elevation)
+        left, _, right, _ = outline(actor.pose(float(actor.phase[0])), pose).bounds()
         widths.append(right - left)
     return max(widths)
 
