@@ -45,7 +45,7 @@ class SceneParams(_Checked):
     distractors: int = _param(3, "How many others of the target's kind there are.", "", (0, 32))
     lookalikes: int = _param(0, "How many of them look exactly like the target.", "", (0, 32))
     keep_apart: float = _param(
-        1.2,
+        2.5,
         "How near to the target they come, in widths of its broadest side; 0: across its path.",
         range=(0.0, 10.0),
     )
