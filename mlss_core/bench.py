@@ -46,7 +46,7 @@ class Timing:
     p95: float
     p99: float
     frames_per_s: float
-    stages: dict[str, float]  # p50 of each
+    stages: dict[str, float]  # mean of each
     floor: float | None = None  # arithmetic at the rate of a large matrix product
 
 
@@ -89,15 +89,16 @@ def time_tracker(
         tracker.learn()
 
     times = time_calls(step, repeats, device)
+    steps = max(repeats // 2, 3)
     with staged(tracker, device) as stages:
-        for i in range(max(repeats // 2, 3)):
+        for i in range(steps):
             step(i)
     macs = patch_macs(network.params.input_channels if setting.path == "plain" else 1)
     patches = setting.targets * (tracker.params.search.scales + 1)
     return summarise(
         f"{setting.path} {setting.precision}, {setting.targets} target(s), {setting.bits} bit",
         times,
-        {name: 1e3 * statistics.median(values) for name, values in stages.items()},
+        {name: 1e3 * sum(values) / steps for name, values in stages.items()},
         1e3 * 2 * macs * patches / peak_flops,
     )
 
@@ -149,7 +150,7 @@ def time_calls(call: Callable[[int], Any], repeats: int, device: torch.device) -
 
 @contextmanager
 def staged(tracker: MLSSTracker, device: torch.device) -> Iterator[dict[str, list[float]]]:
-    """Collect seconds per frame of each stage while the block runs."""
+    """Collect seconds of every call of each stage while the block runs."""
     stages: dict[str, list[float]] = defaultdict(list)
 
     def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
