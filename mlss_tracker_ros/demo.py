@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     children = Children(options.out)
+    signal.signal(signal.SIGINT, children.interrupt)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         sequence = load_sequence(options.source) if options.source else simulate(scene(options))
@@ -131,6 +132,12 @@ class Children:
     def __init__(self, log_folder: Path) -> None:
         self._log_folder = log_folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._interrupted = False
+
+    def interrupt(self, *_: object) -> None:
+        """Take Ctrl-C; `check` says so again, should a destructor swallow the exception."""
+        self._interrupted = True
+        raise KeyboardInterrupt
 
     def start(self, name: str, module: str, params: dict[str, Any]) -> None:
         """Run a node's module with ROS parameters; its output goes to NAME.log."""
@@ -149,6 +156,8 @@ class Children:
 
     def check(self) -> None:
         """Raise DemoError when one has ended by itself."""
+        if self._interrupted:
+            raise KeyboardInterrupt
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise DemoError(
