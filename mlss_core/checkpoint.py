@@ -33,15 +33,24 @@ def save_checkpoint(
     state = {
         name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()
     }
+    write_whole(path, save(state, header))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all; an older one stays until then.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(state, header))
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise CheckpointError(
-            f"expected to write weights to {path}, got: {error.strerror or error}; "
+            f"expected to write {path}, got: {error.strerror or error}; an older file is intact, "
             "check the folder and its free space"
         ) from error
 

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from mlss_core.checkpoint import write_whole
 from mlss_core.errors import CheckpointError
 from mlss_core.train.params import TrainParams
 from mlss_core.train.step import Run, check_same_network, start_run
@@ -36,16 +37,7 @@ def save_state(path: Path, run: Run, params: TrainParams) -> None:
         "scaler": json.dumps(run.scaler.state_dict()),
         "params": json.dumps(dataclasses.asdict(params), sort_keys=True),
     }
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(save(tensors, header))
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"expected to write {path}, got: {error.strerror or error}; the older checkpoint is "
-            "intact, free some space and resume"
-        ) from error
+    write_whole(path, save(tensors, header))
 
 
 def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
