@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench | vot | colcon | clean; every target sets up what it needs.
+# make setup | demo | test | lint | bench | vot | picker | colcon | clean; every target sets up what it needs.
 #   PYTHON=python3.12     interpreter of the environment (default: python3.11, or python3 where ROS 2 is sourced)
 #   make demo SOURCE=DIR  a sequence folder or video in place of the simulated camera
 #   ARGS="..."            further arguments for test, demo and bench
@@ -22,7 +22,7 @@ endif
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench vot colcon clean
+.PHONY: help setup demo test lint bench vot picker colcon clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -4
@@ -50,6 +50,11 @@ vot: setup
 	@test -x build/vot-env/bin/vot || { $(BIN)/python -m venv build/vot-env && \
 	  build/vot-env/bin/pip install -q -r tools/vot/requirements.txt; }
 	$(BIN)/python -m pytest test/core/test_eval_vot.py $(ARGS)
+
+picker: setup  # the real mouse too: needs Xvfb, xdotool and libGL
+	@test -d build/opencv_window || $(BIN)/pip install -q --no-deps --target build/opencv_window \
+	  "$$(sed -n 's/^opencv-contrib-python-headless==/opencv-contrib-python==/p' tools/embedded_ros/constraints.txt)"
+	$(BIN)/python -m pytest test/ros/test_box_picker.py $(ARGS)
 
 colcon: setup
 	PATH="$(BIN):$$PATH" AMENT_PREFIX_PATH="$${AMENT_PREFIX_PATH:-$(CURDIR)/.venv}" \

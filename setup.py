@@ -63,6 +63,7 @@ setup(
         "console_scripts": [
             "tracker_node = mlss_tracker_ros.tracker_node:main",
             "camera_node = mlss_tracker_ros.camera_node:main",
+            "box_picker = mlss_tracker_ros.box_picker:main",
             "demo = mlss_tracker_ros.demo:main",
             "mlss = mlss_core.cli:main",
         ],

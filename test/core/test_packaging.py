@@ -17,7 +17,7 @@ import pytest
 
 import mlss_core
 
-SCRIPTS = {"tracker_node", "camera_node", "demo", "mlss"}
+SCRIPTS = {"tracker_node", "camera_node", "box_picker", "demo", "mlss"}
 ROS_PACKAGES = {
     "ament_index_python",
     "builtin_interfaces",
