@@ -57,7 +57,8 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
-        (f"share/{PACKAGE}/config", sorted(glob("config/*"))),
+        (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
+        (f"share/{PACKAGE}/config/cameras", sorted(glob("config/cameras/*"))),
     ],
     entry_points={
         "console_scripts": [

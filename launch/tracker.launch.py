@@ -1,4 +1,4 @@
-"""Starts the tracker node on a thermal image topic."""
+"""Starts the tracker node on a thermal image topic; the camera's driver and RViz too, if asked."""
 
 from pathlib import Path
 
@@ -9,7 +9,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mlss_tracker_ros.fastdds import frame_profile
+from mlss_tracker_ros.launching import DRIVERS, require_package, rviz_remappings
 
+CONFIG = Path(__file__).resolve().parents[1] / "config"  # in a clone and where it is installed
 SWITCH = ["true", "false"]
 # Node parameters that are passed on only when given, or they would silently beat params_file.
 OPTIONAL_PARAMETERS = {
@@ -35,6 +37,25 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="image_raw",
                 description="Topic of the thermal picture (sensor_msgs/Image); with the parameter "
                 "image_transport: compressed, <image_topic>/compressed is read.",
+            ),
+            DeclareLaunchArgument(
+                "camera",
+                default_value="none",
+                choices=["none", *DRIVERS],
+                description="Driver to start too, publishing on image_topic: sim (simulated "
+                "camera), v4l2 (v4l2_camera), usb_cam, spinnaker (spinnaker_camera_driver).",
+            ),
+            DeclareLaunchArgument(
+                "camera_params",
+                default_value="",
+                description="YAML file with parameters of the driver; empty: the one for a "
+                "16-bit thermal core in config/cameras.",
+            ),
+            DeclareLaunchArgument(
+                "rviz",
+                default_value="false",
+                choices=SWITCH,
+                description="Whether RViz2 starts too, with the picture to click the target on.",
             ),
             DeclareLaunchArgument(
                 "params_file",
@@ -89,18 +110,77 @@ def generate_launch_description() -> LaunchDescription:
                 "waits for a new init box.",
             ),
             *(SetEnvironmentVariable(name, path) for name, path in frame_profile().items()),
-            OpaqueFunction(function=start_tracker),
+            OpaqueFunction(function=start),
         ]
     )
 
 
+def start(context: LaunchContext) -> list[Node]:
+    """Everything asked for; in one step, so that a mistake starts nothing."""
+    return [*start_camera(context), *start_tracker(context), *start_rviz(context)]
+
+
+def start_camera(context: LaunchContext) -> list[Node]:
+    """The camera's driver, unless there is one already."""
+    camera = LaunchConfiguration("camera").perform(context)
+    if camera == "none":
+        return []
+    driver = DRIVERS[camera]
+    require_package(driver.package, f"camera:={camera}")
+    parameters = existing_file(context, "camera_params") or [
+        str(CONFIG / f"cameras/{camera}.yaml")
+    ]
+    if camera == "spinnaker":
+        features = str(CONFIG / "cameras/spinnaker_features.yaml")
+        parameters.insert(0, {"parameter_file": features})
+    image_topic = LaunchConfiguration("image_topic").perform(context)
+    return [
+        Node(
+            package=driver.package,
+            executable=driver.executable,
+            namespace=LaunchConfiguration("namespace"),
+            name="thermal_camera",
+            parameters=parameters,
+            remappings=[
+                (driver.image_topic, image_topic),
+                (f"{driver.image_topic}/compressed", f"{image_topic}/compressed"),
+            ],
+            respawn=LaunchConfiguration("respawn"),
+            respawn_delay=2.0,
+            output="screen",
+        )
+    ]
+
+
+def start_rviz(context: LaunchContext) -> list[Node]:
+    """RViz2, if asked for, on this tracker's topics."""
+    if LaunchConfiguration("rviz").perform(context) != "true":
+        return []
+    require_package("rviz2", "rviz:=true")
+    namespace, name = (LaunchConfiguration(n).perform(context) for n in ("namespace", "name"))
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", str(CONFIG / "tracker.rviz")],
+            remappings=rviz_remappings(namespace, name),
+            output="screen",
+        )
+    ]
+
+
+def existing_file(context: LaunchContext, argument: str) -> list[str]:
+    """Path given for an argument, as a list of parameter files; empty when none was given."""
+    path = LaunchConfiguration(argument).perform(context)
+    if path and not Path(path).is_file():  # launch_ros would start without it
+        raise FileNotFoundError(f"expected a YAML file for {argument}, got {path!r}")
+    return [path] if path else []
+
+
 def start_tracker(context: LaunchContext) -> list[Node]:
     """The node, with the parameters that were given."""
-    params_file = LaunchConfiguration("params_file").perform(context)
     image_topic = LaunchConfiguration("image_topic").perform(context)
-    if params_file and not Path(params_file).is_file():  # launch_ros would start without it
-        raise FileNotFoundError(f"expected a YAML file for params_file, got {params_file!r}")
-    parameters = [params_file] if params_file else []
+    parameters = existing_file(context, "params_file")
     for name, value_type in OPTIONAL_PARAMETERS.items():
         if LaunchConfiguration(name).perform(context):
             value = ParameterValue(LaunchConfiguration(name), value_type=value_type)

@@ -1,6 +1,8 @@
 """The launch files under the real launch: arguments, parameters, topics, and a clean end."""
 
+import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,9 +39,9 @@ PATIENCE_S = 60.0
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def installed() -> bool:
+def package_is_installed(package: str) -> bool:
     try:
-        get_package_prefix("mlss_tracker_ros")
+        get_package_prefix(package)
     except (PackageNotFoundError, OSError):
         return False
     return True
@@ -47,7 +49,10 @@ def installed() -> bool:
 
 pytestmark = [
     pytest.mark.ros,
-    pytest.mark.skipif(not installed(), reason="needs `make colcon` and install/setup.bash"),
+    pytest.mark.skipif(
+        not package_is_installed("mlss_tracker_ros"),
+        reason="needs `make colcon` and install/setup.bash",
+    ),
 ]
 
 
@@ -129,14 +134,32 @@ def test_every_argument_has_a_default_and_a_description(path):
         assert len(argument.description) > 15, argument.name
 
 
-def test_missing_params_file_is_an_error():
+@pytest.mark.parametrize(
+    ("file", "arguments", "reason"),
+    [
+        ("tracker", {"params_file": "/nonexistent.yaml"}, "expected a YAML file for params_file"),
+        ("tracker", {"camera": "sim", "camera_params": "/no.yaml"}, "for camera_params"),
+        ("tracker", {"camera": "spinnaker"}, "spinnaker-camera-driver"),
+        ("tracker", {"rviz": "true"}, "-rviz2"),
+        ("fleet", {"cameras": "[8up]"}, "expected cameras as [front,rear]"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_an_error_with_the_reason(caplog, file, arguments, reason):
+    for package in ("spinnaker_camera_driver", "rviz2"):
+        if reason.endswith(package.replace("_", "-")) and package_is_installed(package):
+            pytest.skip(f"{package} is installed here")
     service = LaunchService(argv=[], noninteractive=True)
-    source = PythonLaunchDescriptionSource(str(LAUNCH / "tracker.launch.py"))
-    arguments = [("params_file", "/nonexistent.yaml")]
+    source = PythonLaunchDescriptionSource(str(LAUNCH / f"{file}.launch.py"))
     service.include_launch_description(
-        IncludeLaunchDescription(source, launch_arguments=arguments)
+        IncludeLaunchDescription(source, launch_arguments=arguments.items())
     )
-    assert service.run() == 1
+    logger = logging.getLogger("launch")
+    logger.addHandler(caplog.handler)  # launch does not pass its records on
+    try:
+        assert service.run() == 1
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert reason in caplog.text
 
 
 @launch_pytest.fixture
@@ -250,5 +273,103 @@ def test_demo_starts_the_tracker_on_the_first_labelled_box(observer, exit_codes)
     )
     init_box = observer.parameters("/show/mlss_tracker", "init_box")[0]
     assert list(init_box) == [49.5, 34.5, 20.0, 10.0]  # centre, 0-based
+    yield
+    assert exit_codes == {"tracker_node": 0, "camera_node": 0}
+
+
+@launch_pytest.fixture
+def fleet(weights, exit_codes) -> LaunchDescription:
+    return described(
+        "fleet.launch.py", exit_codes, cameras="[front,rear]", namespace="robot", weights=weights
+    )
+
+
+@pytest.mark.launch(fixture=fleet)
+def test_a_fleet_has_a_tracker_for_each_camera_in_its_namespace(observer, exit_codes):
+    image = Image(height=32, width=64, encoding="mono8", step=64)
+    image.data.frombytes(bytes(range(64)) * 32)
+    heard = {}
+    for name in ("front", "rear"):
+        heard[name] = observer.listen(Detection2DArray, f"/robot/{name}/mlss_tracker/detections")
+        camera = observer.node.create_publisher(Image, f"/robot/{name}/image_raw", 10)
+        observer.until(camera.get_subscription_count, f"the tracker of {name}")
+        image.header.frame_id = name
+        camera.publish(image)
+        observer.until(lambda name=name: heard[name], f"detections of {name}")
+    assert [m.header.frame_id for m in heard["front"]] == ["front"]
+    assert [m.header.frame_id for m in heard["rear"]] == ["rear"]
+    yield
+    assert exit_codes == {"tracker_node": 0}
+
+
+FAKE_DRIVER = """#!{python}
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from sensor_msgs.msg import Image
+
+rclpy.init()
+node = rclpy.create_node("usb_cam", automatically_declare_parameters_from_overrides=True)
+publisher = node.create_publisher(Image, "image_raw", 100)
+image = Image(height=32, width=64, step=128)
+image.encoding = node.get_parameter("pixel_format").value
+image.header.frame_id = node.get_parameter("frame_id").value
+image.data.frombytes(bytes(range(128)) * 32)
+node.create_timer(0.1, lambda: publisher.publish(image))
+try:
+    rclpy.spin(node)
+except (KeyboardInterrupt, ExternalShutdownException):
+    pass
+"""
+
+
+@pytest.fixture
+def fake_usb_cam(tmp_path, monkeypatch) -> None:
+    """A package `usb_cam` whose driver publishes as it is told by its parameters."""
+    prefix = tmp_path / "prefix"
+    marker = prefix / "share/ament_index/resource_index/packages/usb_cam"
+    program = prefix / "lib/usb_cam/usb_cam_node_exe"
+    for path in (marker, program):
+        path.parent.mkdir(parents=True)
+    marker.touch()
+    program.write_text(FAKE_DRIVER.format(python=sys.executable))
+    program.chmod(0o755)
+    prefixes = f"{prefix}{os.pathsep}{os.environ.get('AMENT_PREFIX_PATH', '')}"
+    monkeypatch.setenv("AMENT_PREFIX_PATH", prefixes)
+
+
+@launch_pytest.fixture
+def with_driver(fake_usb_cam, weights, exit_codes) -> LaunchDescription:
+    return described(
+        "tracker.launch.py",
+        exit_codes,
+        camera="usb_cam",
+        namespace="cam",
+        image_topic="thermal/image",
+        weights=weights,
+    )
+
+
+@pytest.mark.launch(fixture=with_driver)
+def test_a_driver_is_started_with_its_parameter_file_on_the_trackers_topic(observer, exit_codes):
+    images = observer.listen(Image, "/cam/thermal/image")
+    detections = observer.listen(Detection2DArray, "/cam/mlss_tracker/detections")
+    observer.until(lambda: images and detections, "a picture and its detections")
+    assert images[0].encoding == "mono16"
+    assert detections[0].header.frame_id == "thermal_camera_optical"
+    yield
+    assert exit_codes["tracker_node"] == 0
+
+
+@launch_pytest.fixture
+def with_simulator(weights, exit_codes) -> LaunchDescription:
+    return described("tracker.launch.py", exit_codes, camera="sim", weights=weights)
+
+
+@pytest.mark.launch(fixture=with_simulator)
+def test_the_simulated_camera_is_a_16_bit_core(observer, exit_codes):
+    images = observer.listen(Image, "/image_raw")
+    detections = observer.listen(Detection2DArray, "/mlss_tracker/detections")
+    observer.until(lambda: images and detections, "a picture and its detections")
+    assert (images[0].encoding, images[0].width, images[0].height) == ("mono16", 640, 512)
     yield
     assert exit_codes == {"tracker_node": 0, "camera_node": 0}
