@@ -24,6 +24,7 @@ from mlss_core.errors import BoxError, FrameError, SequenceError
 from mlss_core.params import PRECISIONS, PROFILES, tracker_params
 from mlss_core.presence import TrackState
 from mlss_core.sequences import Sequence, load_sequence
+from mlss_core.sequences.detection_bag import DetectionBag
 from mlss_core.tracker import MLSSTracker, TrackResult
 
 SHEET_TILES = 12
@@ -43,6 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "default: the sequence's first labelled frame",
     )
     parser.add_argument("--topic", help="image topic of a rosbag")
+    parser.add_argument(
+        "--bag",
+        type=Path,
+        help="new rosbag2 for the detections of a rosbag2, one message for every image",
+    )
     parser.add_argument("--out", type=Path, default=Path("mlss_track"), help="folder to write")
     parser.add_argument("--profile", choices=PROFILES, default="robust")
     parser.add_argument("--weights", type=Path, help="safetensors; default: the shipped weights")
@@ -52,12 +58,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Track and write boxes.txt, scores.txt, states.txt, overlay.mp4 and sheet.png."""
+    """Track; write boxes.txt, scores.txt, states.txt, overlay.mp4, sheet.png and the bag."""
     sequence = load_sequence(args.source, topic=args.topic)
     first, box = first_box(sequence, args.box)
     tracker = MLSSTracker(
         load_network(args.weights), tracker_params(args.profile), args.device, args.precision
     )
+    bag = DetectionBag(args.bag, sequence) if args.bag else None
     args.out.mkdir(parents=True, exist_ok=True)
     recorder = _Recorder(args.out, sequence, not args.no_video)
     results: list[TrackResult] = []
@@ -68,8 +75,12 @@ def run(args: argparse.Namespace) -> int:
             result = _step(tracker, frame, box if index == first else None, results)
             results.append(result)
             recorder.add(frame, result, sequence.box(index))
+            if bag is not None:
+                bag.add(index, result)
     finally:
         recorder.close()
+        if bag is not None:
+            bag.close()
         if results:  # also those of a run that was interrupted
             write_results(args.out, results, first)
     lost = sum(result.box is None for result in results)

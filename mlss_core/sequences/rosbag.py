@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,6 +32,15 @@ _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
 _STAMPS_FOR_FPS = 30
 
 
+class Recorded(NamedTuple):
+    """What a bag says of an image beside its pixels."""
+
+    sec: int  # stamp of its header
+    ns: int
+    frame_id: str
+    received_ns: int  # when it was recorded
+
+
 class BagFrames(LazyFrames):
     """Frames of one image topic, in the order they were received.
 
@@ -51,6 +60,7 @@ class BagFrames(LazyFrames):
         self._stamps_ns: list[int] = []  # received time of every frame met so far
         self._messages = self._start(None)
         self._next = 0  # index of the message that comes next
+        self._headers: dict[int, Recorded] = {}  # of the frames read so far
         for _ in range(min(self._count, _STAMPS_FOR_FPS)):
             self._advance()
         steps = np.diff(self._stamps_ns)
@@ -66,6 +76,18 @@ class BagFrames(LazyFrames):
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def is_mcap(self) -> bool:
+        """Whether the bag is stored as mcap; else it is sqlite3."""
+        files = [self._path] if self._path.is_file() else list(self._path.iterdir())
+        return any(file.suffix == ".mcap" for file in files)
+
+    def recorded(self, index: int) -> Recorded:
+        """Header and time of frame `index`."""
+        if index not in self._headers:
+            self[index]
+        return self._headers[index]
 
     def _choose(self, topic: str | None) -> list[Any]:
         images = [c for c in self._reader.connections if c.msgtype in (_IMAGE, _COMPRESSED)]
@@ -109,6 +131,10 @@ class BagFrames(LazyFrames):
             self._advance()
         connection, data = self._advance()
         message = self._reader.deserialize(data, connection.msgtype)
+        stamp, received_ns = message.header.stamp, self._stamps_ns[index]
+        self._headers[index] = Recorded(
+            stamp.sec, stamp.nanosec, message.header.frame_id, received_ns
+        )
         place = f"{self._path}, {self.topic}, frame {index}"
         if connection.msgtype == _COMPRESSED:
             image = cv2.imdecode(np.asarray(message.data), cv2.IMREAD_UNCHANGED)

@@ -293,20 +293,26 @@ def test_a_bag_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
         load_sequence(tmp_path)
 
 
-def write_bag(path: Path, topics: dict[str, list], storage: str = "MCAP") -> None:
-    """Write messages (topic -> (sensor_msgs type, list of field dicts)) 40 ms apart."""
+def write_bag(
+    path: Path, topics: dict[str, list], storage: str = "MCAP", first_stamp_s: int = 0
+) -> None:
+    """Write messages (topic -> (sensor_msgs type, list of field dicts)), received 40 ms apart.
+
+    Their stamps are `first_stamp_s` and a second more for each.
+    """
     rosbag2 = pytest.importorskip("rosbags.rosbag2")
     typesys = pytest.importorskip("rosbags.typesys")
     store = typesys.get_typestore(typesys.Stores.ROS2_HUMBLE)
-    header = store.types["std_msgs/msg/Header"](
-        stamp=store.types["builtin_interfaces/msg/Time"](sec=0, nanosec=0), frame_id="camera"
-    )
+    time, header = (store.types[k] for k in ("builtin_interfaces/msg/Time", "std_msgs/msg/Header"))
     plugin = getattr(rosbag2.StoragePlugin, storage)
     with rosbag2.Writer(path, version=8, storage_plugin=plugin) as writer:
         for topic, (kind, messages) in topics.items():
             connection = writer.add_connection(topic, f"sensor_msgs/msg/{kind}", typestore=store)
             for i, fields in enumerate(messages):
-                message = store.types[connection.msgtype](header=header, **fields)
+                stamp = time(sec=first_stamp_s + i, nanosec=0)
+                message = store.types[connection.msgtype](
+                    header=header(stamp=stamp, frame_id="camera"), **fields
+                )
                 data = store.serialize_cdr(message, connection.msgtype)
                 writer.write(connection, 10**9 + i * 40_000_000, data)
 
