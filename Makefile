@@ -1,7 +1,9 @@
-# make setup | demo | test | lint | bench | vot | picker | colcon | clean; every target sets up what it needs.
+# make setup | demo | test | lint | bench | vot | picker | colcon | fuzz | soak | load | audit | clean;
+# every target sets up what it needs.
 #   PYTHON=python3.12     interpreter of the environment (default: python3.11, or python3 where ROS 2 is sourced)
 #   make demo SOURCE=DIR  a sequence folder or video in place of the simulated camera
-#   ARGS="..."            further arguments for test, demo and bench
+#   make soak MINUTES=60  how long to torment a node
+#   ARGS="..."            further arguments for test, demo, bench and soak
 
 PYTHON ?= $(if $(ROS_DISTRO),python3,python3.11)
 BIN := $(CURDIR)/.venv/bin
@@ -22,10 +24,10 @@ endif
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench vot picker colcon clean
+.PHONY: help setup demo test lint bench vot picker colcon fuzz soak load audit clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -4
+	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -6
 
 setup:
 	@$(PYTHON) -c "" 2>/dev/null || { \
@@ -59,6 +61,19 @@ picker: setup  # the real mouse too: needs Xvfb, xdotool and libGL
 colcon: setup
 	PATH="$(BIN):$$PATH" AMENT_PREFIX_PATH="$${AMENT_PREFIX_PATH:-$(CURDIR)/.venv}" \
 	  $(BIN)/colcon --log-base build/log build --base-paths . --build-base build/colcon --install-base install
+
+# 5,000 and more examples for converters, boxes, parameters and readers; then 2,000 hostile
+# messages to a live node.
+fuzz: setup
+	FUZZ_EXAMPLES=1000 FUZZ_MESSAGES=1200 $(BIN)/python -m pytest --timeout 3600 test/core/test_fuzz_core.py \
+	  test/core/test_fuzz_files.py test/ros/test_fuzz_messages.py test/ros/test_hostile.py $(ARGS)
+
+MINUTES ?= 10
+soak: setup
+	$(BIN)/python tools/reliability/soak.py --minutes $(MINUTES) $(ARGS)
+
+load: setup
+	$(BIN)/python tools/reliability/load.py $(ARGS)
 
 clean:
 	rm -rf .venv build install log *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,14 +11,11 @@ from mlss_core.params import ThermalParams
 _MIN_SIDE_PX = 16
 
 
-def grey_counts(raw: np.ndarray) -> np.ndarray:
-    """Check a raw frame and reduce colour to luminance.
+def check_frame(raw: np.ndarray) -> None:
+    """Refuse what is no picture of a thermal camera, without converting it.
 
     Args:
         raw: (H, W) uint8, uint16 or float, or (H, W, 3) uint8 blue-green-red false colour.
-
-    Returns:
-        (H, W) uint8, uint16 or float32. Pixels that are not finite get the lowest finite count.
 
     Raises:
         FrameError: another shape or type, smaller than 16 px, or no finite pixel.
@@ -26,26 +23,43 @@ def grey_counts(raw: np.ndarray) -> np.ndarray:
     if not isinstance(raw, np.ndarray) or raw.ndim not in (2, 3):
         shape = getattr(raw, "shape", type(raw).__name__)
         raise FrameError(f"expected a frame (H, W) or (H, W, 3), got {shape}; pass one picture")
-    if raw.ndim == 3:
-        if raw.shape[2] != 3 or raw.dtype != np.uint8:
-            raise FrameError(
-                f"expected a colour frame (H, W, 3) uint8, got {raw.shape} {raw.dtype}; "
-                "convert it to grey"
-            )
-        raw = raw[:, :, 0] if _is_grey(raw) else cv2.cvtColor(raw, cv2.COLOR_BGR2GRAY)
-    if min(raw.shape) < _MIN_SIDE_PX:
+    if raw.ndim == 3 and (raw.shape[2] != 3 or raw.dtype != np.uint8):
+        raise FrameError(
+            f"expected a colour frame (H, W, 3) uint8, got {raw.shape} {raw.dtype}; "
+            "convert it to grey"
+        )
+    if min(raw.shape[:2]) < _MIN_SIDE_PX:
         raise FrameError(
             f"expected a frame of at least {_MIN_SIDE_PX} px a side, got "
             f"{raw.shape[1]}x{raw.shape[0]}; check the camera"
         )
-    if raw.dtype in (np.uint8, np.uint16):
-        return np.ascontiguousarray(raw)
     if raw.dtype.kind not in "fiu":
         raise FrameError(f"expected numbers, got pixels of type {raw.dtype}; check the encoding")
+    if raw.dtype.kind == "f" and not np.isfinite(raw).any():
+        raise FrameError("expected at least one finite pixel, got none; check the camera")
+
+
+def grey_counts(raw: np.ndarray) -> np.ndarray:
+    """Check a raw frame and reduce colour to luminance.
+
+    Args:
+        raw: see `check_frame`.
+
+    Returns:
+        (H, W) uint8, uint16 or float32. Pixels that are not finite get the lowest finite count.
+
+    Raises:
+        FrameError: see `check_frame`.
+    """
+    check_frame(raw)
+    if raw.ndim == 3:
+        raw = raw[:, :, 0] if _is_grey(raw) else cv2.cvtColor(raw, cv2.COLOR_BGR2GRAY)
+    if raw.dtype in (np.uint8, np.uint16):
+        return np.ascontiguousarray(raw)
     counts = raw.astype(np.float32)
     finite = np.isfinite(counts)
     if not finite.all():
-        if not finite.any():
+        if not finite.any():  # beyond float32
             raise FrameError("expected at least one finite pixel, got none; check the camera")
         counts = np.where(finite, counts, counts[finite].min())
     return counts

@@ -92,6 +92,13 @@ class FrameBuffer(Generic[T]):
             while self._kept and self._kept[0].number < number:
                 self._bytes -= self._kept.popleft().size_bytes
 
+    def forget(self, number: int) -> None:
+        """Forget one frame (it could not be used, and its stamp may be as wrong as the rest)."""
+        with self._lock:
+            for kept in [kept for kept in self._kept if kept.number == number]:
+                self._bytes -= kept.size_bytes
+                self._kept.remove(kept)
+
     def find(self, stamp_ns: int) -> Kept[T] | None:
         """Return the frame with exactly this stamp, the newest one if several have it."""
         with self._lock:

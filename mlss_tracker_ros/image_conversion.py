@@ -20,6 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mlss_core.errors import FrameError
+from mlss_tracker_ros.texts import short
 
 MAX_FRAME_BYTES = 32 << 20
 """Largest picture accepted: 4096 x 4096 px of 16 bit; thermal cameras end at about 6 MB."""
@@ -94,7 +95,7 @@ def frame_from_compressed(message: CompressedImage) -> np.ndarray:
     else:
         raise FrameError(
             f"expected png or jpeg data, got {len(data)} bytes starting {bytes(data[:4]).hex()!r} "
-            f"with format {message.format!r}; set the publisher's compressed format to png"
+            f"with format {short(message.format)!r}; set the publisher's compressed format to png"
         )
     _check_decoded_size(size)
     frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -159,7 +160,7 @@ def byte_array(values: np.ndarray) -> array.array[int]:
 
 
 def _check_size(message: Image, row_bytes: int) -> None:
-    described = f"{message.encoding!r} image of {message.width}x{message.height} px"
+    described = f"{short(message.encoding)!r} image of {message.width}x{message.height} px"
     if message.width == 0 or message.height == 0:
         raise FrameError(
             f"expected an image with pixels, got an {described}; check the camera driver"
@@ -202,21 +203,23 @@ def _frame_from_other_encoding(message: Image) -> np.ndarray:
             )
             if image_to_cvimage(plain).nbytes != len(message.data):  # it ignores the step
                 raise FrameError(
-                    f"expected {message.encoding!r} rows without padding, got step "
+                    f"expected {short(message.encoding)!r} rows without padding, got step "
                     f"{message.step}; install cv_bridge or pack the rows"
                 )
             frame = image_to_cvimage(plain, wanted)
         else:
             raise FrameError(
-                f"expected encoding {', '.join(DIRECT_ENCODINGS)}, got {message.encoding!r}; "
-                "install cv_bridge or set the camera to one of these"
+                f"expected encoding {', '.join(DIRECT_ENCODINGS)}, got "
+                f"{short(message.encoding)!r}; install "
+                "cv_bridge or set the camera to one of these"
             )
     except FrameError:
         raise
     except Exception as error:  # foreign code: each version raises its own types
         raise FrameError(
             f"expected encoding {', '.join(DIRECT_ENCODINGS)} or one that cv_bridge converts, "
-            f"got {message.encoding!r} ({' '.join(str(error).split())}); set the camera to one"
+            f"got {short(message.encoding)!r} ({' '.join(str(error).split())[:200]}); "
+            "set the camera to one"
         ) from error
     return np.ascontiguousarray(frame)
 

@@ -43,7 +43,7 @@ def request_from_detection(message: Detection2D) -> InitRequest:
 
     Raises:
         BoxError: a number that is not finite, a negative size, one side zero and the other not, a
-            rotation, or an id of more than MAX_ID_LENGTH characters.
+            rotation, or an id of more than MAX_ID_LENGTH or of unprintable characters.
     """
     center, target_id = message.bbox.center, message.id
     numbers = (center.position.x, center.position.y, message.bbox.size_x, message.bbox.size_y)
@@ -61,6 +61,10 @@ def request_from_detection(message: Detection2D) -> InitRequest:
         raise BoxError(
             f"expected an id of at most {MAX_ID_LENGTH} characters, got {len(target_id)}; "
             "choose a shorter one"
+        )
+    if not target_id.isprintable():  # it is repeated in logs and statuses
+        raise BoxError(
+            f"expected an id of printable characters, got {ascii(target_id)}; choose another one"
         )
     stamp_ns = nanoseconds(message.header.stamp)
     if message.bbox.size_x == 0 and message.bbox.size_y == 0:

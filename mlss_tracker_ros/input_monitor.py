@@ -6,6 +6,12 @@ import statistics
 import time
 from collections import deque
 
+from sensor_msgs.msg import CompressedImage, Image
+
+from mlss_tracker_ros.texts import short
+
+_MESSAGE_BYTES = 2048  # that a message object takes beside its data
+
 WINDOW = 120  # images that the figures look back on
 
 
@@ -44,6 +50,19 @@ class InputMonitor:
             figures["largest_gap_ms"] = max(stamp_gaps) * 1e3
         figures["image"] = self.description
         return figures
+
+
+def message_bytes(message: Image | CompressedImage) -> int:
+    """Memory that an image message takes; its texts may be as long as their sender likes."""
+    kind = message.encoding if isinstance(message, Image) else message.format
+    return len(message.data) + 4 * (len(message.header.frame_id) + len(kind)) + _MESSAGE_BYTES
+
+
+def describe_image(message: Image | CompressedImage) -> str:
+    """Size and encoding, or the compressed format."""
+    if isinstance(message, Image):
+        return f"{message.width}x{message.height} {short(message.encoding)}"
+    return short(message.format.strip())
 
 
 class WorkMonitor:

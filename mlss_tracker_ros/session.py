@@ -15,6 +15,7 @@ import numpy as np
 from mlss_core.box import Box
 from mlss_core.errors import BoxError, FrameError
 from mlss_core.presence import TrackState
+from mlss_core.thermal import check_frame
 from mlss_core.tracker import TrackResult
 from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
 from mlss_tracker_ros.init_requests import InitRequest
@@ -96,10 +97,12 @@ class Session(Generic[Message]):
         self._stride = 1
         self._added_before = 0  # frames that had come at the last step of catching up
         self._starting: list[_Start[Message]] = []
+        self._just_started = False
         self._pending: list[InitRequest] = []  # boxes for frames that have not come yet
         self._unnamed: str | None = None  # the target whose name was made here
         self._names_made = 0
         self._last: Kept[Message] | None = None
+        self._stamp_ns: int | None = None  # of the last picture that could be used
         self._look: tuple[tuple[int, ...], np.dtype] | None = None
         if any(params.init_box):
             self.request(InitRequest(Box(*params.init_box)))
@@ -132,7 +135,7 @@ class Session(Generic[Message]):
             self.refuse(error)
             return
         if kept is not None:
-            self._starting.append(_Start(request, kept))
+            self._queue(_Start(request, kept))
             return
         self._keep_waiting(request)
         self._event("init box kept for the image it is meant for")
@@ -171,9 +174,12 @@ class Session(Generic[Message]):
         """Process one frame, or start one target; None when there was nothing to show for it."""
         if not self.enabled:
             return None
-        if self._starting:
-            return self._start(self._starting.pop(0))
         upcoming = self._next()
+        frame_waits = upcoming is not None and not self.params.process_every_frame
+        if self._starting and not (self._just_started and frame_waits):
+            self._just_started = True
+            return self._start(self._starting.pop(0))
+        self._just_started = False  # a storm of boxes must not keep the frames out
         others_wait = upcoming is not None and len(self._catching) < len(self._at)
         if self.params.process_every_frame:
             others_wait = False  # their frames are not lost meanwhile
@@ -197,11 +203,13 @@ class Session(Generic[Message]):
         self.dropped += kept.number - (previous.number if previous is not None else -1) - 1
         try:
             picture = self._decode(kept.frame)
-            self._check_stream(kept, picture, previous)
+            check_frame(picture)  # before it can drop a target for its size or stamp
+            self._check_stream(kept, picture)
             seconds = self._update(kept, picture)
         except FrameError as error:
             self.refused += 1
             self.broken = True
+            self.buffer.forget(kept.number)
             self._event(f"image refused: {error}")
             return None
         if self.broken:
@@ -305,16 +313,15 @@ class Session(Generic[Message]):
         if fresh:
             self.dropped += kept.number - last - 1
             self.processed += 1
-            self._last = kept
+            self._last, self._stamp_ns = kept, kept.stamp_ns
             self.buffer.mark_read(kept.number)
         publish = fresh or (alone and self.params.process_every_frame)
         return Step(kept, picture, results, publish, seconds) if results else None
 
-    def _check_stream(
-        self, kept: Kept[Message], picture: np.ndarray, previous: Kept[Message] | None
-    ) -> None:
+    def _check_stream(self, kept: Kept[Message], picture: np.ndarray) -> None:
         """Drop the targets when time jumps back or the picture changes its size or type."""
-        back_s = (previous.stamp_ns - kept.stamp_ns) / 1e9 if previous is not None else -1.0
+        back_s = (self._stamp_ns - kept.stamp_ns) / 1e9 if self._stamp_ns is not None else -1.0
+        self._stamp_ns = kept.stamp_ns
         if back_s > self.params.time_jump_s:
             self._break_stream(kept, f"time jumped back by {back_s:.3f} s")
             if any(self.params.init_box):  # the recording starts again, and so does its box
@@ -373,7 +380,22 @@ class Session(Generic[Message]):
             if kept is None:
                 self._pending.append(request)
             else:
-                self._starting.append(_Start(request, kept, patient=request.stamp_ns == 0))
+                self._queue(_Start(request, kept, patient=request.stamp_ns == 0))
+
+    def _queue(self, start: _Start[Message]) -> None:
+        """Have a box start soon; a newer one for the same target takes its place."""
+        names = [waiting.request.target_id for waiting in self._starting]
+        if start.request.target_id in names:
+            self._starting[names.index(start.request.target_id)] = start
+        elif len(names) < 2 * self.params.max_targets:
+            self._starting.append(start)
+        else:
+            self.refuse(
+                BoxError(
+                    f"expected at most {len(names)} boxes to wait for their start, got one more; "
+                    "send it again when the others have started"
+                )
+            )
 
     def _check_room(self, target_id: str, replaced: str | None) -> None:
         others = set(self._at) - {target_id, replaced}

@@ -47,7 +47,13 @@ from mlss_tracker_ros.init_requests import (
     request_from_detection,
     request_from_roi,
 )
-from mlss_tracker_ros.input_monitor import InputMonitor, WorkMonitor, memory_mb
+from mlss_tracker_ros.input_monitor import (
+    InputMonitor,
+    WorkMonitor,
+    describe_image,
+    memory_mb,
+    message_bytes,
+)
 from mlss_tracker_ros.parameters import (
     NodeParams,
     check_changes,
@@ -200,8 +206,8 @@ class TrackerNode(LifecycleNode):
             self._reporter.say(
                 "images carry no stamp: init boxes cannot name theirs, the newest is taken"
             )
-        self._input.arrived(stamp_ns, _describe(message))
-        self._worker.add_frame(message, stamp_ns, len(message.data))  # type: ignore[union-attr]
+        self._input.arrived(stamp_ns, describe_image(message))
+        self._worker.add_frame(message, stamp_ns, message_bytes(message))  # type: ignore[union-attr]
 
     def _picture_of(self, message: ImageMessage) -> np.ndarray:
         """Worker thread: raw picture of an image message."""
@@ -479,12 +485,6 @@ def _warm_up(tracker: MLSSTracker) -> None:
     tracker.initialize(first, Box(64.0, 64.0, 24.0, 24.0), "warm-up")
     tracker.update(second)
     tracker.clear()
-
-
-def _describe(message: ImageMessage) -> str:
-    if isinstance(message, Image):
-        return f"{message.width}x{message.height} {message.encoding}"
-    return message.format.strip()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -75,3 +75,11 @@ def test_frames_before_a_break_in_the_stream_can_be_forgotten():
     buffer.forget_before(3)
     assert stamps(buffer) == [3, 4]
     assert buffer.size_bytes == 20
+
+
+def test_one_frame_can_be_forgotten():
+    buffer = filled(FrameBuffer(span_s=60, max_bytes=1000), 4)
+    buffer.forget(1)
+    buffer.forget(9)
+    assert stamps(buffer) == [0, 2, 3]
+    assert buffer.size_bytes == 30

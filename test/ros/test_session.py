@@ -359,3 +359,49 @@ def test_twenty_boxes_a_second_leave_one_target():
             bench.run()
     assert len(bench.tracker.target_ids) == 1
     assert len(bench.session.results) == 1
+
+
+@pytest.mark.parametrize(
+    "refused", [None, np.full((8, 8), 3, np.uint8), np.full((48, 64), np.nan, np.float32)]
+)
+@pytest.mark.parametrize("stamp_s", [-(2**31), 0.001, 2**31])
+def test_the_stamp_and_size_of_a_refused_image_break_nothing(refused, stamp_s):
+    bench = Bench()
+    bench.run_each(2)
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run()
+    kept = len(bench.session.buffer)
+    bench.session.buffer.add(round(stamp_s * S), refused, 3072)
+    assert bench.run() == []
+    assert bench.session.refused == 1
+    assert len(bench.session.buffer) <= kept  # it does not stay among those a box may name
+    assert bench.run_each(1, start_s=1.2) == [(3, ("a",))]
+    assert bench.session.reason == ""
+
+
+def test_a_storm_of_boxes_for_one_target_is_one_start_and_keeps_no_frame_out():
+    bench = Bench()
+    bench.run_each(1)
+    published = []
+    for n in range(30):
+        bench.send(round((2 + n / 60) * S))
+        for _ in range(3):
+            bench.session.request(InitRequest(BOX._replace(cx=20 + n), 0, "a"))
+        for _ in range(2):
+            step = bench.session.step()
+            published += [step.kept.number] if step is not None and step.publish else []
+    starts = [call for call in bench.tracker.calls if call[0] == "initialize"]
+    assert len(starts) <= 30
+    assert len(published) >= 29
+    bench.run()
+    assert bench.tracker.targets["a"].cx == 49  # the newest box counts
+
+
+def test_boxes_that_wait_for_their_start_are_bounded():
+    bench = Bench(max_targets=2)
+    bench.run_each(1)
+    for n in range(50):
+        bench.session.request(InitRequest(BOX, 0, f"target {n}"))
+    assert "boxes to wait for their start" in bench.session.reason
+    bench.run()
+    assert bench.tracker.target_ids == ("target 0", "target 1")
