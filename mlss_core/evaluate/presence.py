@@ -45,6 +45,7 @@ class PresenceScore(NamedTuple):
     own_f_score: float
     absent_frames: int
     absent_noticed: float  # share of the absent frames without a box; NaN when none is absent
+    there_f_score: float  # of "the target is there, about here": any overlap counts as a hit
 
 
 def presence_run(
@@ -99,7 +100,16 @@ def score_presence(runs: Sequence[PresenceRun]) -> PresenceScore:
         f_scores[-1],
         int(absent.sum()),
         float(silent[absent].mean()) if absent.any() else math.nan,
+        _there_f_score(runs),
     )
+
+
+def _there_f_score(runs: Sequence[PresenceRun]) -> float:
+    """F-score of the tracker's own claims over all frames, the size of the overlap aside."""
+    claimed = np.concatenate([~np.isneginf(run.score) for run in runs])
+    hit = np.concatenate([run.overlap > 0 for run in runs])
+    present = np.concatenate([run.present for run in runs])
+    return _f_score(float(hit.sum() / max(claimed.sum(), 1)), float(hit.sum() / present.sum()))
 
 
 def _precision_recall(run: PresenceRun, threshold: float) -> tuple[float, float]:

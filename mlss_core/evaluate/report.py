@@ -26,8 +26,11 @@ from mlss_core.evaluate.metrics import (
     valid_rows,
 )
 from mlss_core.evaluate.presence import PresenceRun, PresenceScore, presence_run, score_presence
+from mlss_core.evaluate.recovery import RecoveryScore, Return, returns_of, score_recovery
 from mlss_core.evaluate.results import load_info, load_run
 from mlss_core.sequences import Sequence as Frames
+
+DEFAULT_FPS = 30.0  # of sequences that do not tell
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class SequenceScore:
     toolkit: Curves
     plain: Curves
     presence: PresenceRun
+    returns: list[Return]  # of a target that was away
     boxes: Array  # (N, 4) of the whole sequence, as the tracker gave them
     fps: float | None  # None from other tools
 
@@ -68,6 +72,10 @@ class TrackerScores:
         runs = [score.presence for score in self.sequences.values()]
         return score_presence(runs) if any(not run.present.all() for run in runs) else None
 
+    def recovery(self) -> RecoveryScore:
+        """What became of the targets that were away."""
+        return score_recovery([r for score in self.sequences.values() for r in score.returns])
+
 
 def score_tracker(label: str, folder: Path, sequences: Sequence[Frames]) -> TrackerScores:
     """Score the results in `folder`, ours or another tool's, against labelled sequences.
@@ -95,10 +103,12 @@ def _score_run(folder: Path, sequence: Frames) -> SequenceScore:
     run = load_run(folder, sequence.name, len(labels), start)
     given = run.scores if run.scores is not None else np.ones(len(labels))
     seen = None if sequence.visibility is None else sequence.visibility[start:]
+    presence = presence_run(run.boxes[start:], given[start:], labels[start:], seen)
     return SequenceScore(
         score_sequence(run.boxes[start:], labels[start:], "toolkit"),
         score_sequence(run.boxes[start:], labels[start:], "plain"),
-        presence_run(run.boxes[start:], given[start:], labels[start:], seen),
+        presence,
+        returns_of(presence, sequence.fps or DEFAULT_FPS),
         run.boxes,
         run.fps,
     )
@@ -125,9 +135,12 @@ def table_rows(
     plain = has_invalid_frames(sequences)
     presence = {t.label: t.presence() for t in trackers}
     with_presence = any(p is not None for p in presence.values())
+    recovery = {t.label: t.recovery() for t in trackers}
+    with_recovery = any(r.returns for r in recovery.values())
     header = ["tracker", "success AUC", "prec. 20 px", "norm. prec."]
     header += ["plain success", "plain prec."] if plain else []
-    header += ["pres. P", "pres. R", "pres. F"] if with_presence else []
+    header += ["pres. P", "pres. R", "pres. F", "there F"] if with_presence else []
+    header += ["back: right", "wrong"] if with_recovery else []
     header += ["fps", "sequences"]
     rows = []
     for tracker in ranked(trackers):
@@ -140,9 +153,12 @@ def table_rows(
             score = presence[tracker.label]
             row += (
                 [_share(score.best_precision), _share(score.best_recall), _share(score.f_score)]
+                + [_share(score.there_f_score)]
                 if score
-                else ["-"] * 3
+                else ["-"] * 4
             )
+        if with_recovery:
+            row += [_share(recovery[tracker.label].right), _share(recovery[tracker.label].wrong)]
         row.append("-" if tracker.fps is None else f"{tracker.fps:.0f}")
         row.append(f"{len(tracker.sequences)}/{len(tracker.sequences) + len(tracker.failed)}")
         rows.append(row)
@@ -196,6 +212,7 @@ def _tracker_document(tracker: TrackerScores) -> dict[str, Any]:
         "fps": _rounded(tracker.fps, 2),
         "plain": _figures(tracker.mean("plain")),
         "presence": None if presence is None else _presence_document(presence),
+        "recovery": {k: _rounded(v) for k, v in tracker.recovery()._asdict().items()},
         "curves": {
             name: [round(float(value), 5) for value in curve]
             for name, curve in tracker.mean()._asdict().items()
@@ -231,6 +248,7 @@ def _presence_document(score: PresenceScore) -> dict[str, Any]:
         "own_f_score": _rounded(score.own_f_score),
         "absent_frames": score.absent_frames,
         "absent_noticed": _rounded(score.absent_noticed),
+        "there_f_score": _rounded(score.there_f_score),
     }
 
 

@@ -1,0 +1,53 @@
+"""What became of a target that was away: judged against cases counted by hand."""
+
+import numpy as np
+
+from mlss_core.evaluate.presence import PresenceRun, score_presence
+from mlss_core.evaluate.recovery import Return, returns_of, score_recovery
+
+
+def run_of(present: str, overlap: str) -> PresenceRun:
+    """Frames as characters: `1`/`0` for presence; for boxes `#` on target, `x` beside, `.` none."""
+    boxes = np.array(list(overlap))
+    return PresenceRun(
+        np.where(boxes == "#", 0.8, 0.0),
+        np.where(boxes == ".", -np.inf, 0.5),
+        np.array([character == "1" for character in present]),
+    )
+
+
+def test_the_right_target_is_taken_up_after_some_frames() -> None:
+    run = run_of("1110000000111111", "###.........####")
+    assert returns_of(run, 10) == [Return("right", 2)]
+
+
+def test_a_box_elsewhere_is_a_wrong_one_and_no_box_is_none() -> None:
+    away = "111" + "0" * 6 + "1" * 6
+    assert returns_of(run_of(away, "###......xxxxxx"), 10) == [Return("wrong", None)]
+    assert returns_of(run_of(away, "###............"), 10) == [Return("none", None)]
+
+
+def test_it_is_judged_three_seconds_after_the_return_or_when_it_leaves_again() -> None:
+    # Right within 3 frames at one frame a second, wrong later.
+    assert returns_of(run_of("1000001111", "#.....##xx"), 1) == [Return("wrong", 0)]
+    assert returns_of(run_of("1000001111", "#.....###x"), 1) == [Return("right", 0)]
+    twice = run_of("1000001100000111", "#.....##.....xxx")
+    assert [r.outcome for r in returns_of(twice, 10)] == ["right", "wrong"]
+
+
+def test_short_absences_and_endings_without_return_do_not_count() -> None:
+    assert returns_of(run_of("1100111", "##..###"), 10) == []
+    assert returns_of(run_of("110000000", "##......."), 10) == []
+    assert score_recovery([]).returns == 0
+
+
+def test_shares_and_the_median_delay() -> None:
+    found = [Return("right", 2), Return("right", 4), Return("wrong", None), Return("none", None)]
+    score = score_recovery(found)
+    assert (score.returns, score.right, score.wrong, score.median_delay_frames) == (4, 0.5, 0.25, 3)
+
+
+def test_there_f_score_counts_hits_whatever_their_overlap() -> None:
+    # 4 claims, 3 of them hits; present in 4 frames: precision 3/4, recall 3/4.
+    run = run_of("111100", "###.x.")
+    assert score_presence([run]).there_f_score == 0.75
