@@ -7,11 +7,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy import get_rmw_implementation_identifier
 from rclpy.qos import QoSCompatibility as Compatibility
 from rclpy.qos import QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from mlss_core.presence import TrackState
+from mlss_tracker_ros.fastdds import loss_remedy
 
 if TYPE_CHECKING:  # importing it loads torch, which camera and demo do without
     from mlss_core.tracker import TrackResult
@@ -103,8 +105,8 @@ def loss_cause(figures: Mapping[str, object]) -> str:
     if lost:
         return (
             f"{lost} images lost on the way, {received} received: the middleware's buffers are "
-            "smaller than an image; set FASTDDS_DEFAULT_PROFILES_FILE to the package's "
-            "config/fastdds.xml for camera and tracker, or see docs/topics.md for others"
+            f"too small for them; {loss_remedy(get_rmw_implementation_identifier())} "
+            "(docs/topics.md, Transport)"
         )
     gap, period = figures.get("largest_gap_ms"), figures.get("period_ms")
     if isinstance(gap, float) and isinstance(period, float) and gap > 2.5 * period > 0:

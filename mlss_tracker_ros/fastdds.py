@@ -1,4 +1,7 @@
-"""Finds config/fastdds.xml and the environment variable that makes Fast DDS read it."""
+"""Finds config/fastdds.xml and the environment variable that makes Fast DDS read it.
+
+Also says what to do about images lost on the way, whichever middleware carries them.
+"""
 
 import os
 from pathlib import Path
@@ -24,5 +27,23 @@ def frame_profile() -> dict[str, str]:
         except (PackageNotFoundError, OSError):  # OSError: no prefix is sourced at all
             return {}
         path = Path(share, "config", "fastdds.xml")
+    return {profile_variable(): str(path)}
+
+
+def profile_variable() -> str:
+    """Environment variable by which Fast DDS of this ROS 2 distribution finds its profiles."""
     old = os.environ.get("ROS_DISTRO") in _OLD_DISTROS
-    return {_OLD_VARIABLE if old else _VARIABLE: str(path)}
+    return _OLD_VARIABLE if old else _VARIABLE
+
+
+def loss_remedy(middleware: str) -> str:
+    """What to set where images are lost on the way, one clause.
+
+    Args:
+        middleware: RMW identifier, such as rmw_fastrtps_cpp.
+    """
+    if "cyclonedds" in middleware:
+        return "raise net.core.rmem_max and Cyclone DDS's SocketReceiveBufferSize"
+    if "zenoh" in middleware:
+        return "switch Zenoh's shared memory on for camera and tracker"
+    return f"set {profile_variable()} to the package's config/fastdds.xml for camera and tracker"

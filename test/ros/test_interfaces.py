@@ -71,3 +71,19 @@ def test_profile_of_an_installed_package_is_found(no_profile, repository, tmp_pa
     assert fastdds.frame_profile() == {}
     no_profile.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     assert [Path(path) for path in fastdds.frame_profile().values()] == [installed]
+
+
+@pytest.mark.parametrize(
+    ("distro", "middleware", "remedy"),
+    [
+        ("jazzy", "rmw_fastrtps_cpp", "set FASTRTPS_DEFAULT_PROFILES_FILE to"),
+        ("kilted", "rmw_fastrtps_dynamic_cpp", "set FASTDDS_DEFAULT_PROFILES_FILE to"),
+        ("jazzy", "rmw_cyclonedds_cpp", "SocketReceiveBufferSize"),
+        ("lyrical", "rmw_zenoh_cpp", "Zenoh's shared memory"),
+    ],
+)
+def test_the_remedy_for_lost_images_is_that_of_the_middleware(
+    monkeypatch, distro, middleware, remedy
+):
+    monkeypatch.setenv("ROS_DISTRO", distro)
+    assert remedy in fastdds.loss_remedy(middleware)
