@@ -11,15 +11,18 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mlss_core.errors import CheckpointError, ConfigError
+from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import NetworkParams
 
 FORMAT = "mlssnet-1"
+BOX_HEAD_FORMAT = "mlss-box-head-1"
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "mlssnet_thermal.safetensors"
+DEFAULT_BOX_HEAD = Path(__file__).parent / "weights" / "box_head.safetensors"
 
 
 def save_checkpoint(
-    path: str | Path, network: MLSSNet, metadata: dict[str, str] | None = None
+    path: str | Path, network: MLSSNet | BoxHead, metadata: dict[str, str] | None = None
 ) -> None:
     """Write `network` with its parameters; the file appears whole or not at all.
 
@@ -28,8 +31,11 @@ def save_checkpoint(
     """
     path = Path(path)
     header = dict(metadata or {})
-    header["format"] = FORMAT
-    header["network"] = json.dumps(dataclasses.asdict(network.params), sort_keys=True)
+    if isinstance(network, BoxHead):
+        header["format"] = BOX_HEAD_FORMAT
+    else:
+        header["format"] = FORMAT
+        header["network"] = json.dumps(dataclasses.asdict(network.params), sort_keys=True)
     state = {
         name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()
     }
@@ -78,7 +84,31 @@ def load_network(path: str | Path | None = None) -> MLSSNet:
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def load_box_head(path: str | Path | None = None) -> BoxHead:
+    """Read a box head, on the CPU, in evaluation mode.
+
+    Args:
+        path: a file that `save_checkpoint` wrote; None for the shipped one.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, foreign, or holds something else.
+    """
+    path = Path(path) if path is not None else DEFAULT_BOX_HEAD
+    state, _ = read_checkpoint(path, BOX_HEAD_FORMAT)
+    head = BoxHead()
+    try:
+        head.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"expected {path} to hold a box head, got: {reason}; use one of this project's version"
+        ) from error
+    return head.eval().requires_grad_(requires_grad=False)
+
+
+def read_checkpoint(
+    path: str | Path, expected_format: str = FORMAT
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and header of a checkpoint, unchecked against any network.
 
     Raises:
@@ -96,9 +126,9 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]
             f"expected {path} to be a whole safetensors file, got: {error}; "
             "download or convert it again (mlss convert reads the authors' .mat)"
         ) from error
-    if header.get("format") != FORMAT:
+    if header.get("format") != expected_format:
         raise CheckpointError(
-            f"expected {path} to hold an {FORMAT} checkpoint, got format "
+            f"expected {path} to hold an {expected_format} checkpoint, got format "
             f"{header.get('format')!r}; use weights of this project"
         )
     return state, header

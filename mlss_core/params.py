@@ -153,7 +153,12 @@ class SearchParams(_Checked):
         range=(0, 2),
         source="released contextAmount",
     )
-    scales: int = _param(3, "Scales searched per frame; odd.", range=(1, 9), source="released")
+    scales: int = _param(
+        1,
+        "Scales searched per frame; odd. One is enough, and costs least, with box.refine.",
+        range=(1, 9),
+        source="released: 3; docs/evaluation.md",
+    )
     scale_step: float = _param(
         1.0375, "Ratio of neighbouring scales.", range=(1.0, 1.5), source="released scaleStep"
     )
@@ -185,6 +190,25 @@ class SearchParams(_Checked):
         "What scales compare and displacements use: 'rise' of the peak above its map and the "
         "winning scale's side, or 'released': the raw peak and the unscaled side.",
         choices=("rise", "released"),
+    )
+
+
+@dataclass(frozen=True)
+class BoxParams(_Checked):
+    """How the box follows a target that grows, turns or bends."""
+
+    refine: bool = _param(True, "Correct box sides and place by the box head; off: as released.")
+    place_rate: float = _param(
+        0.2,
+        "Share of its correction of the place taken over per frame.",
+        range=(0, 1),
+        source="docs/evaluation.md",
+    )
+    size_rate: float = _param(
+        0.1,
+        "Share of its correction of width and height taken over per frame.",
+        range=(0, 1),
+        source="docs/evaluation.md",
     )
 
 
@@ -256,6 +280,7 @@ class TrackerParams:
     """A profile is a value of this type."""
 
     search: SearchParams = field(default_factory=SearchParams)
+    box: BoxParams = field(default_factory=BoxParams)
     template: TemplateParams = field(default_factory=TemplateParams)
     thermal: ThermalParams = field(default_factory=ThermalParams)
     presence: PresenceParams = field(default_factory=PresenceParams)
@@ -276,7 +301,8 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
         return TrackerParams()
     if profile == "reference":
         return TrackerParams(
-            SearchParams(region_scale=1.0, resampling="released", peak="released"),
+            SearchParams(region_scale=1.0, scales=3, resampling="released", peak="released"),
+            BoxParams(refine=False),
             TemplateParams(gated=False, first_share=0.0),
             ThermalParams(freeze=False),
             PresenceParams(enabled=False),

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from mlss_core.box import Box, check_box
-from mlss_core.checkpoint import load_network
+from mlss_core.checkpoint import load_box_head, load_network
 from mlss_core.errors import FrameError
 from mlss_core.model.backbone import Features
+from mlss_core.model.box_head import BoxHead, FirstLook
 from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.patch import crop_patches, crop_pyramid_as_released, search_side
 from mlss_core.presence import TrackState, next_state, peak_score
 from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
+from mlss_core.refine import BoxRefiner
 from mlss_core.response import Peak, locate
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.thermal import ThermalNormalizer
@@ -45,6 +47,7 @@ class _Target:
     templates: Templates  # batch of one
     fill: float  # grey level outside the frame, from the first frame
     first_templates: Templates
+    first_look: FirstLook | None  # None without a box head
     score: float = 1.0
     state: TrackState = TrackState.TRACKING
     low_frames: int = 0  # in a row under `lost_below`
@@ -65,6 +68,7 @@ class MLSSTracker:
         params: TrackerParams | None = None,
         device: str = "auto",
         precision: str = "auto",
+        box_head: BoxHead | None = None,
     ) -> None:
         """Prepare the network.
 
@@ -73,6 +77,7 @@ class MLSSTracker:
             params: None for profile `robust`.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             precision: `auto`, `fp32`, `bf16` or `fp16`; profile `reference` stays in plain fp32.
+            box_head: None for the shipped one; unused where `params.box.refine` is off.
 
         Raises:
             CheckpointError: the shipped weights cannot be read.
@@ -88,6 +93,11 @@ class MLSSTracker:
             self._network = InferenceNetwork(network, self.device, self.precision, plain)
         else:
             self._network, self.device, self.precision = network, network.device, network.precision
+        self._refiner = (
+            BoxRefiner(box_head or load_box_head(), self.params, self.device)
+            if self.params.box.refine
+            else None
+        )
         self._patch_px = network.params.patch_px
         self._stride_px = network.params.stride_px
         self._response_share = (  # of the region's side that the response covers
@@ -126,7 +136,8 @@ class MLSSTracker:
         fill = float(pixels.mean())
         exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
         templates = self._network.templates_from(self._network.features(exemplar))
-        target = _Target(target_id, box, size_px, size_px, templates, fill, templates)
+        look = self._refiner.remember(pixels, box, fill) if self._refiner else None
+        target = _Target(target_id, box, size_px, size_px, templates, fill, templates, look)
         self._targets.pop(target_id, None)
         self._targets[target_id] = target
         self._frame_hw = frame.shape[:2]
@@ -158,6 +169,7 @@ class MLSSTracker:
         exemplar_sizes = [target.size_px for target in targets]
         for target, sighting in zip(targets, self._search(targets, pixels), strict=True):
             self._move(target, sighting, grey.shape)
+        self._refine_boxes(targets, pixels)
         self._cut_exemplars(targets, exemplar_sizes, pixels)
         return [self._result(target, target.state) for target in targets]
 
@@ -294,6 +306,24 @@ class MLSSTracker:
             growth = size_px / target.size_px  # and its box within its limits
         target.size_px = size_px
         target.box = Box(center_x, center_y, target.box.w * growth, target.box.h * growth)
+
+    def _refine_boxes(self, targets: list[_Target], pixels: Tensor) -> None:
+        """Let the boxes of targets that are surely seen follow their outlines."""
+        seen = [t for t in targets if t.state is TrackState.TRACKING and t.first_look is not None]
+        if self._refiner is None or not seen:
+            return
+        boxes = self._refiner.refine(
+            pixels,
+            [t.box for t in seen],
+            [t.fill for t in seen],
+            [t.first_look for t in seen if t.first_look is not None],
+        )
+        for target, box in zip(seen, boxes, strict=True):
+            smallest = target.first_size_px / self.params.search.scale_limit
+            largest = target.first_size_px * self.params.search.scale_limit
+            size_px = search_side(box.w, box.h, self.params.search.context)
+            if smallest <= size_px <= largest:
+                target.box, target.size_px = box, size_px
 
     def _cut_exemplars(
         self, targets: list[_Target], sizes_px: list[float], pixels: Tensor

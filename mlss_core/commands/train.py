@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         task = progress.add_task("training", total=params.steps, figures="")
 
         def on_step(step: int, figures: dict[str, float]) -> None:
-            text = f"loss {figures['loss']:.3f}  hit {figures['hit']:.2f}"
+            name = "hit" if "hit" in figures else "overlap"
+            text = f"loss {figures['loss']:.3f}  {name} {figures[name]:.2f}"
             progress.update(task, completed=step, figures=text)
 
         train(params, args.resume, on_step)

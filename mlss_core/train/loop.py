@@ -13,6 +13,7 @@ from torch import distributed as dist
 
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError
+from mlss_core.train.boxes import BoxBatch, BoxPairs, BoxTerms
 from mlss_core.train.curate import TRAIN, VALIDATION
 from mlss_core.train.library import CropLibrary
 from mlss_core.train.log import RunLog
@@ -22,7 +23,7 @@ from mlss_core.train.params import TrainParams
 from mlss_core.train.processes import join_processes, leave_processes
 from mlss_core.train.state import load_state, save_state
 from mlss_core.train.step import Run, Terms, start_run, train_step
-from mlss_core.train.validate import check_clips, clip_success, held_out_loss
+from mlss_core.train.validate import check_clips, clip_success, held_out_terms
 
 STATE = "state.safetensors"  # everything, to resume
 LAST = "last.safetensors"  # weights alone, for the tracker
@@ -73,7 +74,8 @@ def _train(
             f"for {world} processes; change batch"
         )
     out = Path(params.out)
-    pairs = PairDataset(CropLibrary(Path(params.crops), TRAIN), params, rank, world)
+    kind = BoxPairs if params.trains == "box_head" else PairDataset
+    pairs = kind(CropLibrary(Path(params.crops), TRAIN), params, rank, world)
     held_out = _held_out_pairs(params)
     check_clips(params)
     out.mkdir(parents=True, exist_ok=True)
@@ -122,15 +124,15 @@ def _check(params: TrainParams, resume: bool) -> None:
         )
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(*(part.to(device, non_blocking=True) for part in batch))
+def _to(batch: Batch | BoxBatch, device: torch.device) -> Batch | BoxBatch:
+    return type(batch)(*(part.to(device, non_blocking=True) for part in batch))
 
 
 def _due(step: int, every: int, params: TrainParams) -> bool:
     return step % every == 0 or step == params.steps
 
 
-def _figures(terms: Terms, step: int, params: TrainParams) -> dict[str, float]:
+def _figures(terms: Terms | BoxTerms, step: int, params: TrainParams) -> dict[str, float]:
     figures = {name: float(term) for name, term in terms._asdict().items()}
     return figures | {"learning_rate": learning_rate(step - 1, params)}
 
@@ -147,7 +149,8 @@ def _held_out_pairs(params: TrainParams) -> PairDataset | None:
     library = CropLibrary(Path(params.crops), VALIDATION)
     mix = {name: share for name, share in params.pairs.mix.items() if name in library.sources}
     pairs = dataclasses.replace(params.pairs, mix=mix)
-    return PairDataset(library, dataclasses.replace(params, pairs=pairs), seed=params.seed + 1)
+    kind = BoxPairs if params.trains == "box_head" else PairDataset
+    return kind(library, dataclasses.replace(params, pairs=pairs), seed=params.seed + 1)
 
 
 def _validate(
@@ -156,7 +159,7 @@ def _validate(
     """Loss on held-out pairs and the tracker on held-out clips; keeps the best weights."""
     figures: dict[str, float] = {}
     if pairs is not None:
-        figures["loss"], figures["hit"] = held_out_loss(run.network, pairs, params, device)
+        figures |= held_out_terms(run.network, pairs, params, device)
     if params.clips:
         success = clip_success(run.network, params, device)
         figures["success_auc"] = sum(success.values()) / max(len(success), 1)

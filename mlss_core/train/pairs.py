@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     positive: Tensor  # (B,) bool
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """A crop and the window of it that becomes a patch."""
 
     image: np.ndarray  # (P, P) float32
@@ -64,7 +64,7 @@ class PairDataset(torch.utils.data.Dataset):
         self.window_px = params.network.region_scale * TARGET_PX  # 255 px for 2.008 s_z
 
     def __getitem__(self, step: int) -> Batch:
-        rngs = [np.random.default_rng((self.seed, step, number)) for number in self.mine]
+        rngs = self._generators(step)
         drawn = [self._draw(rng) for rng in rngs]
         views = [pair[0] for pair in drawn] + [pair[1] for pair in drawn]
         images = torch.from_numpy(np.stack([view.image for view in views]))
@@ -79,15 +79,21 @@ class PairDataset(torch.utils.data.Dataset):
             torch.tensor([pair[3] for pair in drawn]),
         )
 
-    def _change_looks(self, patches: np.ndarray, rngs: list[np.random.Generator]) -> np.ndarray:
+    def _generators(self, step: int) -> list[np.random.Generator]:
+        return [np.random.default_rng((self.seed, step, number)) for number in self.mine]
+
+    def _change_looks(
+        self, patches: np.ndarray, rngs: list[np.random.Generator], coarser: float = 1.0
+    ) -> np.ndarray:
         out = np.empty_like(patches)
         for number, rng in enumerate(rngs):
             look = augment.draw_look(rng, self.augmentation)
+            look = look._replace(coarseness=max(1.0, coarser * look.coarseness))
             for place in (number, number + len(rngs)):
                 out[place] = augment.apply_look(patches[place], look, rng, self.augmentation)
         return out
 
-    def _draw(self, rng: np.random.Generator) -> tuple[_View, _View, tuple[float, float], bool]:
+    def _draw(self, rng: np.random.Generator) -> tuple[View, View, tuple[float, float], bool]:
         """Exemplar view, instance view, shift of the target in patch px, positive."""
         params, change, library = self.pairs, self.augmentation, self.library
         track = self._draw_track(rng)
@@ -115,12 +121,12 @@ class PairDataset(torch.utils.data.Dataset):
         shift = rng.uniform(-params.shift_px, params.shift_px, size=2)
         middle = (still.shape[0] - 1) / 2
         x, y = middle - shift * zoomed / self.patch_px  # the window moves against the target
-        views = _View(still, (middle, middle, side)), _View(moved, (float(x), float(y), zoomed))
+        views = View(still, (middle, middle, side)), View(moved, (float(x), float(y), zoomed))
         return *views, (float(shift[0]), float(shift[1])), positive
 
     def _hard_negative(
         self, track: int, rng: np.random.Generator
-    ) -> tuple[_View, _View, tuple[float, float], bool]:
+    ) -> tuple[View, View, tuple[float, float], bool]:
         """Background of the same track, zoomed twice, against the target (released protocol)."""
         first, second = self._draw_frames(track, rng, apart=25)
         image = self.library.crop(first).astype(np.float32)
@@ -129,8 +135,8 @@ class PairDataset(torch.utils.data.Dataset):
         x, y = middle + rng.choice((-quarter, quarter), size=2)
         other = self.library.crop(second).astype(np.float32)
         views = (
-            _View(image, (float(x), float(y), self.window_px // 2)),
-            _View(other, (middle, middle, self.window_px)),
+            View(image, (float(x), float(y), self.window_px // 2)),
+            View(other, (middle, middle, self.window_px)),
         )
         return *views, (0.0, 0.0), False
 

@@ -62,6 +62,11 @@ class AugmentParams(_Checked):
 class TrainParams(_Checked):
     """A training run; stored with its checkpoints."""
 
+    trains: str = _param(
+        "network",
+        "What is trained: MLSSNet, or the box head that corrects its boxes.",
+        choices=("network", "box_head"),
+    )
     crops: str = _param("build/crops", "Folder that mlss curate filled.")
     out: str = _param("build/train", "Folder of checkpoints and logs.")
     steps: int = _param(20000, "Optimiser steps.", range=(1, 10**8))

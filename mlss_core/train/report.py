@@ -30,11 +30,15 @@ def write_report(folder: Path) -> Path:
     step = np.array([row["step"] for row in rows])
     figure = Figure(figsize=(11, 8), layout="constrained")
     axes = figure.subplots(2, 2)
-    for name in ("loss", "drawn", "swapped"):
-        axes[0, 0].plot(step, _smooth([row[name] for row in rows]), label=name)
-    axes[0, 1].plot(step, _smooth([row["hit"] for row in rows]), label="hit, training")
-    for name, axis in (("loss", axes[0, 0]), ("hit", axes[0, 1]), ("success_auc", axes[0, 1])):
-        if validation and name in validation[0]:
+    losses, shares = ["loss", "drawn", "swapped"], ["hit", "overlap", "estimate"]
+    for names, axis in ((losses, axes[0, 0]), (shares, axes[0, 1])):
+        for name in names:
+            if name in rows[0]:
+                axis.plot(step, _smooth([row[name] for row in rows]), label=f"{name}, training")
+    for names, axis in ((losses[:2], axes[0, 0]), ([*shares, "success_auc"], axes[0, 1])):
+        for name in names:
+            if not validation or name not in validation[0]:
+                continue
             steps = [row["step"] for row in validation]
             axis.plot(steps, [row[name] for row in validation], "o-", label=f"{name}, held out")
     axes[1, 0].semilogy(step, [row["learning_rate"] for row in rows], label="learning rate")

@@ -15,20 +15,20 @@ from mlss_core.errors import CheckpointError
 from mlss_core.train.params import TrainParams
 from mlss_core.train.step import Run, check_same_network, start_run
 
-FORMAT = "mlssnet-training-1"
+FORMAT = "mlssnet-training-2"
 
 
 def save_state(path: Path, run: Run, params: TrainParams) -> None:
-    """Write weights, momentum, step and settings; the file appears whole or not at all.
+    """Write weights, moments, step and settings; the file appears whole or not at all.
 
     Raises:
         CheckpointError: it cannot be written; an older file is as it was.
     """
     tensors = {f"network.{name}": value for name, value in run.network.state_dict().items()}
     for name, value in run.network.named_parameters():
-        momentum = run.optimizer.state[value].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{name}"] = momentum
+        for key, moment in run.optimizer.state[value].items():
+            if isinstance(moment, torch.Tensor):
+                tensors[f"optimizer.{key}.{name}"] = moment
     tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
     header = {
         "format": FORMAT,
@@ -67,12 +67,11 @@ def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
     run = start_run(dataclasses.replace(params, initial_weights=""), device)
     state = _with_prefix(tensors, "network.")
     run.network.load_state_dict(state, strict=True)
-    momentum = _with_prefix(tensors, "momentum.")
-    for name, value in run.network.named_parameters():
-        if name in momentum:
-            run.optimizer.state[value]["momentum_buffer"] = torch.empty_like(value).copy_(
-                momentum[name]
-            )
+    values = dict(run.network.named_parameters())
+    for key_and_name, moment in _with_prefix(tensors, "optimizer.").items():
+        key, _, name = key_and_name.partition(".")
+        like = torch.empty_like(values[name]) if moment.ndim else torch.empty_like(moment)
+        run.optimizer.state[values[name]][key] = like.copy_(moment)
     run.scaler.load_state_dict(json.loads(header["scaler"]))
     run.step, run.best = int(header["step"]), float(header["best"])
     return run

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mlss_core.checkpoint import load_network
+from mlss_core.checkpoint import load_box_head, load_network
 from mlss_core.errors import CheckpointError, TrainingDivergedError
 from mlss_core.model.backbone import Features
 from mlss_core.model.batch_norm import BatchNorm
+from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import NetworkParams
+from mlss_core.train.boxes import BoxBatch, BoxTerms, box_loss
 from mlss_core.train.labels import make_labels
 from mlss_core.train.loss import hit_share, response_loss
 from mlss_core.train.optimizer import initialize, learning_rate, make_optimizer
@@ -31,8 +33,8 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Run:
     """All that changes while training."""
 
-    network: MLSSNet
-    optimizer: torch.optim.SGD
+    network: MLSSNet | BoxHead
+    optimizer: torch.optim.Optimizer  # SGD; AdamW for the box head
     scaler: torch.amp.GradScaler  # of fp16; passes everything through otherwise
     step: int = 0  # steps done
     best: float = -math.inf  # best validation figure so far
@@ -53,6 +55,8 @@ def start_run(params: TrainParams, device: torch.device) -> Run:
     Raises:
         CheckpointError: `params.initial_weights` cannot be read, or belong to another network.
     """
+    if params.trains == "box_head":
+        return _start_box_run(params, device)
     network = MLSSNet(params.network)
     if params.initial_weights:
         _take_weights(network, params.initial_weights)
@@ -63,6 +67,17 @@ def start_run(params: TrainParams, device: torch.device) -> Run:
     network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     scaler = torch.amp.GradScaler(device.type, enabled=params.precision == "fp16")
     return Run(network, make_optimizer(network, params), scaler)
+
+
+def _start_box_run(params: TrainParams, device: torch.device) -> Run:
+    torch.manual_seed(params.seed)
+    head = load_box_head(params.initial_weights) if params.initial_weights else BoxHead()
+    head.requires_grad_().to(device).train()
+    optimizer = torch.optim.AdamW(
+        head.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay
+    )
+    optimizer.param_groups[0]["rate_factor"] = 1.0
+    return Run(head, optimizer, torch.amp.GradScaler(device.type, enabled=False))
 
 
 def _take_weights(network: MLSSNet, path: str) -> None:
@@ -119,8 +134,21 @@ def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
     return Terms(loss, drawn.detach(), swapped.detach(), hit_share(score, labels))
 
 
-def train_step(run: Run, batch: Batch, params: TrainParams, world: int = 1) -> Terms:
-    """One step of SGD on the batch that all processes share.
+def batch_loss(
+    network: MLSSNet | BoxHead, batch: Batch | BoxBatch, params: TrainParams
+) -> Terms | BoxTerms:
+    """Loss of a batch of whatever is trained."""
+    if isinstance(network, BoxHead):
+        assert isinstance(batch, BoxBatch)
+        return box_loss(network, batch)
+    assert isinstance(batch, Batch)
+    return training_loss(network, batch, params)
+
+
+def train_step(
+    run: Run, batch: Batch | BoxBatch, params: TrainParams, world: int = 1
+) -> Terms | BoxTerms:
+    """One step of the optimiser on the batch that all processes share.
 
     Raises:
         TrainingDivergedError: the loss is not finite; weights and moments are as they were.
@@ -128,9 +156,9 @@ def train_step(run: Run, batch: Batch, params: TrainParams, world: int = 1) -> T
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(run.step, params) * group["rate_factor"]
     run.optimizer.zero_grad()
-    terms = training_loss(run.network, batch, params)
+    terms = batch_loss(run.network, batch, params)
     run.scaler.scale(terms.loss).backward()
-    terms = Terms(*(term.detach().clone() for term in terms))
+    terms = type(terms)(*(term.detach().clone() for term in terms))
     average(terms, world)
     if not torch.isfinite(terms.loss):
         raise TrainingDivergedError(

@@ -13,33 +13,40 @@ from mlss_core.box import Box
 from mlss_core.errors import SequenceError
 from mlss_core.evaluate.metrics import first_valid_row, score_sequence
 from mlss_core.evaluate.run import track
+from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet
 from mlss_core.sequences import Sequence, find_sequences, load_sequence
 from mlss_core.tracker import MLSSTracker, TrackResult
-from mlss_core.train.pairs import Batch, PairDataset
+from mlss_core.train.pairs import PairDataset
 from mlss_core.train.params import TrainParams
-from mlss_core.train.step import training_loss
+from mlss_core.train.step import batch_loss
 
 
 @torch.no_grad()
-def held_out_loss(
-    network: MLSSNet, pairs: PairDataset, params: TrainParams, device: torch.device
-) -> tuple[float, float]:
-    """Loss of the drawn pairs and share of hits over the same held-out batches each time."""
+def held_out_terms(
+    network: MLSSNet | BoxHead, pairs: PairDataset, params: TrainParams, device: torch.device
+) -> dict[str, float]:
+    """Loss and its parts over the same held-out batches each time."""
     network.eval()
-    losses, hits = [], []
+    found = []
     for number in range(params.validation_batches):
-        batch = Batch(*(part.to(device) for part in pairs[number]))
-        terms = training_loss(network, batch, params)
-        losses.append(float(terms.drawn))
-        hits.append(float(terms.hit))
+        batch = pairs[number]
+        batch = type(batch)(*(part.to(device) for part in batch))
+        found.append(batch_loss(network, batch, params))
     network.train()
-    return float(np.mean(losses)), float(np.mean(hits))
+    names = found[0]._fields
+    return {name: float(np.mean([float(getattr(t, name)) for t in found])) for name in names}
 
 
-def clip_success(network: MLSSNet, params: TrainParams, device: torch.device) -> dict[str, float]:
+def clip_success(
+    network: MLSSNet | BoxHead, params: TrainParams, device: torch.device
+) -> dict[str, float]:
     """Success AUC (evaluation's, from the first valid box) of the tracker on every clip."""
-    tracker = _SingleTarget(MLSSTracker(copy.deepcopy(network).eval(), device=str(device)))
+    trained = copy.deepcopy(network).eval()
+    if isinstance(trained, BoxHead):
+        tracker = _SingleTarget(MLSSTracker(device=str(device), box_head=trained))
+    else:
+        tracker = _SingleTarget(MLSSTracker(trained, device=str(device)))
     success = {}
     for path in held_out_clips(params):
         clip, truth = _shortened(load_sequence(path), params.clip_frames)

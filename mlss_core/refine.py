@@ -1,0 +1,85 @@
+"""The box head at work: boxes that follow their targets' outlines frame by frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mlss_core.box import Box
+from mlss_core.model.box_head import PATCH_PX, REGION_SCALE, BoxHead, FirstLook
+from mlss_core.params import TrackerParams
+from mlss_core.patch import crop_patches, search_side
+
+_PLACE_LIMIT = 0.25  # of a side: the head saw errors of 0.08, seldom 0.2, in training
+_SIZE_LIMIT = 0.5  # of the logarithm of a side: it saw 0.18, seldom 0.36
+_ASPECT_LIMIT = math.log(3.0)  # change of the aspect since the first frame: a turn, no collapse
+
+
+class BoxRefiner:
+    """Takes over a share of the box head's corrections, within bounds."""
+
+    def __init__(self, head: BoxHead, params: TrackerParams, device: torch.device) -> None:
+        self._head = head.to(device)
+        self._device = device
+        self._rates = params.box
+        self._context = params.search.context
+
+    @torch.inference_mode()
+    def remember(self, pixels: Tensor, box: Box, fill: float) -> FirstLook:
+        """Keep the first picture of a target.
+
+        Args:
+            pixels: (H, W) float32 grey levels.
+            box: the init box, px of it.
+            fill: grey level outside of it.
+        """
+        return self._head.remember(*self._see(pixels, [box], [fill]))
+
+    @torch.inference_mode()
+    def refine(
+        self,
+        pixels: Tensor,
+        boxes: Sequence[Box],
+        fills: Sequence[float],
+        looks: Sequence[FirstLook],
+    ) -> list[Box]:
+        """Correct the boxes of N targets in the frame `pixels` (H, W)."""
+        patches, sides = self._see(pixels, boxes, fills)
+        first = FirstLook(*(torch.cat(parts) for parts in zip(*looks, strict=True)))
+        changes = self._head(first, patches, sides).double().cpu()
+        ratios = (first.sides[:, 0] / first.sides[:, 1]).double().cpu()
+        return [
+            self._corrected(box, change, float(ratio))
+            for box, change, ratio in zip(boxes, changes.tolist(), ratios, strict=True)
+        ]
+
+    def _see(
+        self, pixels: Tensor, boxes: Sequence[Box], fills: Sequence[float]
+    ) -> tuple[Tensor, Tensor]:
+        """Patches (N, 1, 64, 64) around the boxes, and their sides (N, 2) as shares of them."""
+        widths = [REGION_SCALE * search_side(box.w, box.h, self._context) for box in boxes]
+        windows = [(box.cx, box.cy, px) for box, px in zip(boxes, widths, strict=True)]
+        shares = [(box.w / px, box.h / px) for box, px in zip(boxes, widths, strict=True)]
+        patches = crop_patches(
+            pixels, torch.tensor(windows, dtype=torch.float64), PATCH_PX, torch.tensor(fills)
+        )
+        return patches.to(self._device), torch.tensor(shares, device=self._device)
+
+    def _corrected(self, box: Box, change: list[float], first_aspect: float) -> Box:
+        right, down = (_within(step, _PLACE_LIMIT) for step in change[:2])
+        wider, higher = (self._rates.size_rate * _within(f, _SIZE_LIMIT) for f in change[2:])
+        aspect = math.log(box.w / box.h / first_aspect) + wider - higher
+        excess = aspect - _within(aspect, _ASPECT_LIMIT)
+        return Box(
+            box.cx + self._rates.place_rate * right * box.w,
+            box.cy + self._rates.place_rate * down * box.h,
+            box.w * math.exp(wider - excess / 2),
+            box.h * math.exp(higher + excess / 2),
+        )
+
+
+def _within(value: float, limit: float) -> float:
+    return min(max(value, -limit), limit)

@@ -1,0 +1,220 @@
+"""The box head: says nothing of the first picture, learns to correct, stays within bounds."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from training import small_crops, small_params
+
+from mlss_core.box import Box
+from mlss_core.checkpoint import load_box_head, load_network, save_checkpoint
+from mlss_core.errors import CheckpointError, FrameError
+from mlss_core.model.box_head import PATCH_PX, BoxHead, FirstLook, draw_boxes
+from mlss_core.params import BoxParams, tracker_params
+from mlss_core.refine import BoxRefiner
+from mlss_core.tracker import MLSSTracker
+from mlss_core.train import loop
+from mlss_core.train.boxes import BoxPairs, overlaps
+from mlss_core.train.library import CropLibrary
+from mlss_core.train.log import read_table
+from mlss_core.train.loop import train
+from mlss_core.train.params import AugmentParams, PairParams
+
+CPU = torch.device("cpu")
+STILL = AugmentParams(**dict.fromkeys(AugmentParams.__dataclass_fields__, 0.0))
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    return small_crops(tmp_path_factory.mktemp("boxes"))
+
+
+def picture(box, height=200, width=240):
+    """A warm, smooth rectangle with a rim of one pixel on a cool floor."""
+    frame = np.full((height, width), 60, np.float32)
+    y, x = np.mgrid[:height, :width]
+    inside = np.minimum(
+        np.clip(box.w / 2 - np.abs(x - box.cx) + 0.5, 0, 1),
+        np.clip(box.h / 2 - np.abs(y - box.cy) + 0.5, 0, 1),
+    )
+    return frame + 120 * inside.astype(np.float32)
+
+
+def refined(params, start, now, estimate):
+    refiner = BoxRefiner(load_box_head(), params, CPU)
+    look = refiner.remember(torch.from_numpy(picture(start)), start, 60.0)
+    (box,) = refiner.refine(torch.from_numpy(picture(now)), [estimate], [60.0], [look])
+    return box
+
+
+def test_nothing_changes_on_the_first_picture_itself():
+    box = Box(100.0, 90.0, 40.0, 60.0)
+    corrected = refined(tracker_params(), box, box, box)
+    np.testing.assert_allclose(corrected, box, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        Box(100.0, 90.0, 52.0, 78.0),
+        Box(100.0, 90.0, 31.0, 46.0),
+        Box(100.0, 90.0, 52.0, 60.0),
+        Box(104.0, 85.0, 40.0, 60.0),
+    ],
+    ids=["grown", "shrunk", "turned", "moved"],
+)
+def test_the_shipped_head_brings_the_box_nearer_to_the_target(now):
+    start = Box(100.0, 90.0, 40.0, 60.0)
+    whole = dataclasses.replace(tracker_params(), box=BoxParams(place_rate=1.0, size_rate=1.0))
+    assert refined(whole, start, now, start).iou(now) > start.iou(now) + 0.05
+
+
+def test_rates_take_over_their_share_and_zero_takes_none():
+    start, now = Box(100.0, 90.0, 40.0, 60.0), Box(103.0, 90.0, 50.0, 75.0)
+
+    def with_rates(place, size):
+        params = dataclasses.replace(tracker_params(), box=BoxParams(True, place, size))
+        return refined(params, start, now, start)
+
+    assert with_rates(0.0, 0.0) == start
+    whole, half = with_rates(1.0, 1.0), with_rates(0.5, 0.5)
+    assert math.log(half.w / start.w) == pytest.approx(math.log(whole.w / start.w) / 2)
+    assert half.cx - start.cx == pytest.approx((whole.cx - start.cx) / 2)
+
+
+class _Insists(BoxHead):
+    """Asks for the same change whatever it sees."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = torch.tensor([change])
+
+    def forward(self, first, patch, sides):
+        return self.change.expand(len(patch), 4)
+
+
+def test_no_box_explodes_vanishes_or_collapses():
+    box = start = Box(100.0, 90.0, 40.0, 40.0)
+    frame = torch.from_numpy(picture(start))
+    params = dataclasses.replace(tracker_params(), box=BoxParams(True, 1.0, 1.0))
+    refiner = BoxRefiner(_Insists([9.0, 0.0, 9.0, -9.0]), params, CPU)
+    look = refiner.remember(frame, start, 60.0)
+    (box,) = refiner.refine(frame, [start], [60.0], [look])
+    assert box.cx == start.cx + 0.25 * start.w
+    for _ in range(20):
+        (box,) = refiner.refine(frame, [box], [60.0], [look])
+    assert box.w / box.h == pytest.approx(3.0, rel=1e-6)
+    tracker = MLSSTracker(load_network(), params, "cpu", "fp32", _Insists([0.0, 0.0, 9.0, 9.0]))
+    raw = picture(start).astype(np.uint8)
+    tracker.initialize(raw, start)
+    for shade in range(8):
+        (result,) = tracker.update(raw + np.uint8(shade % 2))
+    assert result.box is not None
+    assert result.box.w <= start.w * params.search.scale_limit
+
+
+def test_a_box_is_drawn_to_a_fraction_of_a_pixel():
+    drawn = draw_boxes(torch.tensor([[0.5, 0.25], [0.3, 1.0]]))
+    assert drawn.shape == (2, 1, PATCH_PX, PATCH_PX)
+    areas = drawn.sum(dim=(1, 2, 3)) / PATCH_PX**2
+    torch.testing.assert_close(areas, torch.tensor([0.125, 0.3]), atol=2e-3, rtol=0)
+
+
+def test_wrong_patches_and_files_are_refused(tmp_path):
+    with pytest.raises(FrameError, match="expected grey patches"):
+        BoxHead().remember(torch.zeros(1, 1, 32, 32), torch.full((1, 2), 0.4))
+    save_checkpoint(tmp_path / "network.safetensors", load_network())
+    with pytest.raises(CheckpointError, match="mlss-box-head-1"):
+        load_box_head(tmp_path / "network.safetensors")
+    with pytest.raises(CheckpointError, match="no file"):
+        load_box_head(tmp_path / "none.safetensors")
+
+
+def test_head_survives_its_file(tmp_path):
+    head = BoxHead().eval()
+    save_checkpoint(tmp_path / "head.safetensors", head)
+    again = load_box_head(tmp_path / "head.safetensors")
+    for name, value in head.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+
+
+def test_training_pairs_say_where_the_target_really_is(crops):
+    params = small_params(
+        crops, crops, trains="box_head", batch=16, augment=STILL,
+        pairs=PairParams(mix={"tracklets": 1.0}),
+    )  # fmt: skip
+    batch = BoxPairs(CropLibrary(crops), params)[0]
+    checked = 0
+    for n in range(16):
+        bright = batch.patch[n, 0].numpy() > 105
+        columns, rows = (
+            np.flatnonzero(bright.mean(0) > 0.15),
+            np.flatnonzero(bright.mean(1) > 0.15),
+        )
+        right, down, wider, higher = batch.change[n].tolist()
+        w, h = (batch.sides[n] * PATCH_PX).tolist()
+        middle = (PATCH_PX - 1) / 2
+        size = np.array([w * math.exp(wider), h * math.exp(higher)])
+        center = np.array([middle + right * w, middle + down * h])
+        if (np.abs(center - middle) + size / 2 > middle).any():
+            continue  # partly outside of the patch
+        found = np.array([columns[[0, -1]], rows[[0, -1]]])
+        # Labels are loosened by up to 0.15, turned by up to 5 degrees; pixels are random there.
+        assert np.abs(found.mean(axis=1) - center).max() < 3.5
+        ratio = (found[:, 1] - found[:, 0] + 1) / size
+        assert np.abs(np.log(ratio)).max() < 0.35
+        checked += 1
+    assert checked >= 8
+
+
+def test_overlap_of_changes_is_that_of_the_boxes():
+    estimate = Box(50.0, 40.0, 20.0, 10.0)
+    one, other = torch.tensor([[0.1, -0.2, 0.3, 0.1]]), torch.tensor([[-0.1, 0.1, -0.2, 0.2]])
+
+    def changed(change):
+        x, y, w, h = change[0].tolist()
+        return Box(
+            estimate.cx + x * estimate.w, estimate.cy + y * estimate.h,
+            estimate.w * math.exp(w), estimate.h * math.exp(h),
+        )  # fmt: skip
+
+    assert overlaps(one, other).item() == pytest.approx(changed(one).iou(changed(other)), rel=1e-5)
+
+
+def test_a_run_learns_logs_and_continues_bit_for_bit(crops, tmp_path):
+    settings = {
+        "trains": "box_head", "steps": 12, "batch": 16, "learning_rate": 2e-3,
+        "augment": STILL, "pairs": PairParams(), "validate_every": 12,
+    }  # fmt: skip
+    whole = small_params(crops, tmp_path / "whole", **settings)
+    train(whole)
+    rows = read_table(tmp_path / "whole" / "log.csv")
+    before = [row["overlap"] - row["estimate"] for row in rows]
+    assert np.mean(before[-3:]) > np.mean(before[:3])
+    assert read_table(tmp_path / "whole" / "validation.csv")[0]["overlap"] > 0
+    assert isinstance(load_box_head(tmp_path / "whole" / loop.BEST), BoxHead)
+    cut = small_params(crops, tmp_path / "cut", **settings)
+
+    def stop(step, figures):
+        if step == 7:  # its checkpoint is not yet written
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, on_step=stop)
+    train(cut, resume=True)
+    ends = [load_box_head(tmp_path / name / loop.LAST) for name in ("whole", "cut")]
+    for name, value in ends[0].state_dict().items():
+        assert torch.equal(value, ends[1].state_dict()[name]), name
+
+
+def test_first_looks_of_many_targets_are_one_batch():
+    head = load_box_head()
+    patches, sides = torch.rand(3, 1, PATCH_PX, PATCH_PX) * 255, torch.full((3, 2), 0.4)
+    together = head(head.remember(patches, sides), patches.flip(0), sides)
+    for n in range(3):
+        one = head.remember(patches[n : n + 1], sides[:1])
+        assert isinstance(one, FirstLook)
+        alone = head(one, patches.flip(0)[n : n + 1], sides[:1])
+        torch.testing.assert_close(alone[0], together[n], atol=1e-5, rtol=0)
