@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import platform
 import statistics
 import time
@@ -25,13 +26,13 @@ from mlss_core.runtime import InferenceNetwork
 from mlss_core.thermal import ThermalNormalizer
 from mlss_core.tracker import MLSSTracker
 
-STAGES = ("convert", "crop", "features", "correlate", "locate", "template")
+STAGES = ("convert", "crop", "features", "correlate", "locate", "refine", "template")
 
 
 class Setting(NamedTuple):
     """One row of the benchmark."""
 
-    path: str  # plain or fast
+    path: str  # plain: network and work as released; folded: fast network, same work; robust
     precision: str
     targets: int
     bits: int
@@ -84,17 +85,20 @@ def time_tracker(
     for n, box in enumerate(bench_boxes(setting.targets)):
         tracker.initialize(frames[0], box, str(n))
 
-    def step(i: int) -> None:
-        tracker.update(frames[i % len(frames)])
+    turn = itertools.count(1)  # a repeated picture would count as a shutter freeze
+
+    def step(_: int) -> None:
+        tracker.update(frames[next(turn) % len(frames)])
         tracker.learn()
 
     times = time_calls(step, repeats, device)
-    steps = max(repeats // 2, 3)
+    policy = tracker.params.template
+    steps = max(repeats // 2, policy.every)
     with staged(tracker, device) as stages:
         for i in range(steps):
             step(i)
-    macs = patch_macs(network.params.input_channels if setting.path == "plain" else 1)
-    patches = setting.targets * (tracker.params.search.scales + 1)
+    macs = patch_macs(3 if setting.path == "plain" else 1)
+    patches = setting.targets * (tracker.params.search.scales + 1 / policy.every)
     return summarise(
         f"{setting.path} {setting.precision}, {setting.targets} target(s), {setting.bits} bit",
         times,
@@ -117,10 +121,18 @@ def make_tracker(network: MLSSNet, setting: Setting, device: torch.device) -> ML
     params: TrackerParams = dataclasses.replace(
         tracker_params("robust"), presence=PresenceParams(enabled=False)
     )
+    if setting.path != "robust":  # three scales and a new exemplar in every frame
+        released = tracker_params("reference")
+        params = dataclasses.replace(
+            params,
+            search=dataclasses.replace(params.search, scales=released.search.scales),
+            box=released.box,
+            template=dataclasses.replace(params.template, every=released.template.every),
+        )
     tracker = MLSSTracker(network, params, str(device), setting.precision)
     if setting.path == "plain":
-        released = with_three_channels(network)
-        tracker._network = InferenceNetwork(released, device, "fp32", plain=True)
+        wide = with_three_channels(network)
+        tracker._network = InferenceNetwork(wide, device, "fp32", plain=True)
     return tracker
 
 
@@ -171,6 +183,7 @@ def staged(tracker: MLSSTracker, device: torch.device) -> Iterator[dict[str, lis
         "correlate": (inner, "respond_to"),
         "template": (inner, "templates_from"),
         "locate": (tracker_module, "locate"),
+        "refine": (tracker, "_refine_boxes"),
     }
     originals = {name: getattr(owner, key) for name, (owner, key) in wrapped.items()}
     for name, (owner, key) in wrapped.items():

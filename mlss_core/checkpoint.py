@@ -75,6 +75,9 @@ def load_network(path: str | Path | None = None) -> MLSSNet:
     try:
         network = MLSSNet(NetworkParams(**json.loads(header["network"])))
         network.load_state_dict(state, strict=True)
+        for name, value in network.state_dict().items():
+            if not bool(value.isfinite().all()):
+                raise ValueError(f"{name} with values that are not finite")
     except (KeyError, TypeError, ValueError, ConfigError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(

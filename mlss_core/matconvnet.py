@@ -16,6 +16,14 @@ import torch
 from torch import Tensor
 
 from mlss_core.errors import CheckpointError
+from mlss_core.mat_limits import (
+    MAX_BYTES,
+    MAX_ENTRIES,
+    MAX_NAME,
+    LimitError,
+    check_dataset,
+    check_version_7,
+)
 from mlss_core.model.correlation import gaussian_target, hann_window
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import released_network_params
@@ -130,12 +138,16 @@ def _foreign(path: Path, what: str) -> CheckpointError:
 def _read_params(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise CheckpointError(f"expected a .mat checkpoint, got no file at {path}; check the path")
-    with path.open("rb") as file:
-        head = file.read(128)
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise LimitError(f"{size} bytes where a checkpoint has at most {MAX_BYTES}")
+        content = path.read_bytes()
+        head = content[:128]
         if head.startswith(b"MATLAB 7.3") or head.startswith(b"\x89HDF"):
             return _read_v73(path)
         if head.startswith(b"MATLAB 5.0"):
+            check_version_7(content)
             return _read_v7(path)
     except CheckpointError:
         raise
@@ -168,12 +180,20 @@ def _read_v73(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(file["net"], h5py.Group) or "params" not in file["net"]:
             raise _foreign(path, "a variable net without params")
         params = file["net/params"]
-        names = np.asarray(params["name"]).reshape(-1)
-        values = np.asarray(params["value"]).reshape(-1)
+        left = MAX_BYTES
+
+        def read(dataset: Any, most: int) -> np.ndarray:
+            check_dataset(dataset, file.filename, most)
+            return np.asarray(dataset)
+
+        names = read(params["name"], MAX_ENTRIES * 16).reshape(-1)
+        values = read(params["value"], MAX_ENTRIES * 16).reshape(-1)
         result = {}
         for name_ref, value_ref in zip(names, values, strict=True):
-            name = "".join(chr(code) for code in np.asarray(file[name_ref]).reshape(-1))
-            result[name] = _numeric(np.asarray(file[value_ref]).T, path)
+            codes = read(file[name_ref], MAX_NAME * 8).reshape(-1)
+            value = read(file[value_ref], left)
+            left -= value.nbytes
+            result["".join(chr(code) for code in codes)] = _numeric(value.T, path)
         return result
 
 

@@ -205,7 +205,7 @@ class BoxParams(_Checked):
         source="docs/evaluation.md",
     )
     size_rate: float = _param(
-        0.1,
+        0.05,
         "Share of its correction of width and height taken over per frame.",
         range=(0, 1),
         source="docs/evaluation.md",
@@ -218,6 +218,13 @@ class TemplateParams(_Checked):
 
     rate: float = _param(
         0.005, "Share of the new template per frame.", range=(0, 1), source="released zLR"
+    )
+    every: int = _param(
+        5,
+        "Frames from one update to the next; each then counts as that many.",
+        "frames",
+        (1, 1000),
+        source="released: 1",
     )
     gated: bool = _param(True, "Update only while the target is tracked with confidence.")
     first_share: float = _param(
@@ -303,7 +310,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
         return TrackerParams(
             SearchParams(region_scale=1.0, scales=3, resampling="released", peak="released"),
             BoxParams(refine=False),
-            TemplateParams(gated=False, first_share=0.0),
+            TemplateParams(every=1, gated=False, first_share=0.0),
             ThermalParams(freeze=False),
             PresenceParams(enabled=False),
         )

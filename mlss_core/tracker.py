@@ -53,6 +53,7 @@ class _Target:
     low_frames: int = 0  # in a row under `lost_below`
     lost_frames: int = 0  # in a row without a box
     frozen_frames: int = 0  # in a row of a shutter
+    unlearnt_frames: int = 0  # since its template was last updated
 
 
 class MLSSTracker:
@@ -329,13 +330,16 @@ class MLSSTracker:
         self, targets: list[_Target], sizes_px: list[float], pixels: Tensor
     ) -> None:
         """Keep what confident targets look like at their new place, at the size they had."""
-        if self.params.template.rate == 0:
+        policy = self.params.template
+        if policy.rate == 0:
             return
-        sure = [
-            (target, self._exemplar_at(target.box, size))
-            for target, size in zip(targets, sizes_px, strict=True)
-            if target.state is TrackState.TRACKING or not self.params.template.gated
-        ]
+        sure = []
+        for target, size in zip(targets, sizes_px, strict=True):
+            if target.state is TrackState.TRACKING or not policy.gated:
+                target.unlearnt_frames += 1
+            if target.unlearnt_frames >= policy.every:
+                target.unlearnt_frames = 0
+                sure.append((target, self._exemplar_at(target.box, size)))
         if sure:
             fills = [target.fill for target, _ in sure]
             patches = self._cut([region for _, region in sure], fills, pixels)
@@ -343,7 +347,8 @@ class MLSSTracker:
             self._unlearnt += zip(learners, patches.split(1), strict=True)
 
     def _roll_templates(self, exemplars: Features) -> None:
-        rate = self.params.template.rate
+        policy = self.params.template
+        rate = policy.rate if policy.every == 1 else 1 - (1 - policy.rate) ** policy.every
         fresh = self._network.templates_from(exemplars)
         for n, (target, _) in enumerate(self._unlearnt):
             target.templates = Templates(

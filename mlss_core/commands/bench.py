@@ -42,8 +42,10 @@ def run(args: argparse.Namespace) -> int:
     precisions = ["fp32", "bf16"] + (["fp16"] if device.type == "cuda" else [])
     peaks = {precision: measure_peak_flops(precision, device) for precision in precisions}
     settings = [Setting("plain", "fp32", 1, 8)]
-    settings += [Setting("fast", precision, 1, 8) for precision in precisions]
-    settings += [Setting("fast", auto, count, 16) for count in args.targets]
+    settings += [
+        Setting(path, precision, 1, 8) for path in ("folded", "robust") for precision in precisions
+    ]
+    settings += [Setting("robust", auto, count, 16) for count in args.targets]
     rows: list[Timing] = []
     for setting in tqdm(settings, desc="mlss bench", unit="setting", disable=None):
         peak = peaks[setting.precision]

@@ -36,6 +36,6 @@ def test_bench_writes_every_stage_beside_the_plain_path_and_opencv(tmp_path, cap
     assert set(plain["stages"]) == set(STAGES)
     assert plain["floor"] > 0
     assert "OpenCV CSRT, 1 target(s), 8 bit" in rows
-    assert {"fp32", "bf16"} <= {name.split()[1].rstrip(",") for name in rows if "fast" in name}
+    assert {"fp32", "bf16"} <= {name.split()[1].rstrip(",") for name in rows if "robust" in name}
     assert "speed-up" in capsys.readouterr().out
     assert plot.stat().st_size > 0

@@ -7,7 +7,7 @@ from mlss_core.evaluate.recovery import Return, returns_of, score_recovery
 
 
 def run_of(present: str, overlap: str) -> PresenceRun:
-    """Frames as characters: `1`/`0` for presence; for boxes `#` on target, `x` beside, `.` none."""
+    """Frames as characters: presence `1`/`0`; boxes `#` on target, `x` beside, `.` none."""
     boxes = np.array(list(overlap))
     return PresenceRun(
         np.where(boxes == "#", 0.8, 0.0),
@@ -44,7 +44,12 @@ def test_short_absences_and_endings_without_return_do_not_count() -> None:
 def test_shares_and_the_median_delay() -> None:
     found = [Return("right", 2), Return("right", 4), Return("wrong", None), Return("none", None)]
     score = score_recovery(found)
-    assert (score.returns, score.right, score.wrong, score.median_delay_frames) == (4, 0.5, 0.25, 3)
+    assert (score.returns, score.right, score.wrong, score.median_delay_frames) == (
+        4,
+        0.5,
+        0.25,
+        3,
+    )
 
 
 def test_there_f_score_counts_hits_whatever_their_overlap() -> None:

@@ -257,3 +257,21 @@ def test_reference_profile_is_plain_float32():
 def test_unknown_device_or_precision_is_refused(network, device, precision):
     with pytest.raises(ConfigError, match="expected"):
         MLSSTracker(network, device=device, precision=precision)
+
+
+def test_templates_are_rolled_every_few_frames_by_as_much_as_every_frame_would(network):
+    frames = seeded_frames()
+
+    def template_after(every, count):
+        policy = TemplateParams(every=every, rate=0.02, first_share=0.0)
+        tracker = make_tracker(network, template=policy)
+        tracker.initialize(frames[0], seeded_box())
+        for i in range(1, count + 1):
+            tracker.update(frames[i])
+            tracker.learn()
+        return tracker._targets["target"].templates.semantic
+
+    begun = template_after(3, 0)
+    assert torch.equal(template_after(3, 2), begun)
+    seldom, often = template_after(3, 3) - begun, template_after(1, 3) - begun
+    assert seldom.norm() / often.norm() == pytest.approx(1.0, abs=0.2)
