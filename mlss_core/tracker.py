@@ -133,7 +133,7 @@ class MLSSTracker:
                 "wait until the shutter opens"
             )
         size_px = search_side(box.w, box.h, self.params.search.context)
-        pixels = torch.from_numpy(grey)
+        pixels = self._upload(grey)
         fill = float(pixels.mean())
         exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
         templates = self._network.templates_from(self._network.features(exemplar))
@@ -166,7 +166,7 @@ class MLSSTracker:
             for target in targets:
                 target.frozen_frames += 1
             return [self._result(target, TrackState.FROZEN) for target in targets]
-        pixels = torch.from_numpy(grey)
+        pixels = self._upload(grey)
         exemplar_sizes = [target.size_px for target in targets]
         for target, sighting in zip(targets, self._search(targets, pixels), strict=True):
             self._move(target, sighting, grey.shape)
@@ -195,6 +195,12 @@ class MLSSTracker:
         self._unlearnt.clear()
         self._frame_hw = None
         self._normalize = ThermalNormalizer(self.params.thermal)
+
+    def _upload(self, grey: np.ndarray) -> Tensor:
+        """The frame where its patches are cut: once on the device, all crops from there."""
+        pixels = torch.from_numpy(grey)
+        plain = self.params.search.resampling == "released"
+        return pixels if plain else pixels.to(self.device)
 
     def _check_size(self, frame: np.ndarray) -> None:
         if self._frame_hw is None or not isinstance(frame, np.ndarray):

@@ -44,12 +44,12 @@ def clip_success(
     """Success AUC (evaluation's, from the first valid box) of the tracker on every clip."""
     trained = copy.deepcopy(network).eval()
     if isinstance(trained, BoxHead):
-        tracker = _SingleTarget(MLSSTracker(device=str(device), box_head=trained))
+        tracker = SingleTarget(MLSSTracker(device=str(device), box_head=trained))
     else:
-        tracker = _SingleTarget(MLSSTracker(trained, device=str(device)))
+        tracker = SingleTarget(MLSSTracker(trained, device=str(device)))
     success = {}
     for path in held_out_clips(params):
-        clip, truth = _shortened(load_sequence(path), params.clip_frames)
+        clip, truth = shortened(load_sequence(path), params.clip_frames)
         boxes, _, _ = track(tracker, clip)
         success[clip.name] = score_sequence(boxes, truth).success_auc
     return success
@@ -62,7 +62,7 @@ def check_clips(params: TrainParams) -> None:
         SequenceError: a clip cannot be read, or has no valid box.
     """
     for path in held_out_clips(params):
-        _shortened(load_sequence(path), 1)
+        shortened(load_sequence(path), 1)
 
 
 def held_out_clips(params: TrainParams) -> list[Path]:
@@ -79,7 +79,7 @@ def held_out_clips(params: TrainParams) -> list[Path]:
     return clips
 
 
-class _SingleTarget:
+class SingleTarget:
     """MLSSTracker as evaluation drives a tracker."""
 
     def __init__(self, tracker: MLSSTracker) -> None:
@@ -93,7 +93,7 @@ class _SingleTarget:
         return self._tracker.update(frame)[0]
 
 
-def _shortened(clip: Sequence, frames: int) -> tuple[Sequence, np.ndarray]:
+def shortened(clip: Sequence, frames: int) -> tuple[Sequence, np.ndarray]:
     """The first frames of a clip from its first valid box on, in memory, and their boxes.
 
     Raises:

@@ -1,0 +1,115 @@
+"""What each part of the tracker is worth: success AUC with one thing changed at a time.
+
+    python tools/ablate.py SEQUENCE... [--frames 150] [--only baseline,one_response]
+
+prints one row per variant, one column per sequence; docs/training.md quotes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlss_core.checkpoint import load_network
+from mlss_core.evaluate.metrics import score_sequence
+from mlss_core.evaluate.run import track
+from mlss_core.model.network import MLSSNet
+from mlss_core.params import TrackerParams, tracker_params
+from mlss_core.sequences import load_sequence
+from mlss_core.tracker import MLSSTracker
+from mlss_core.train.validate import SingleTarget, shortened
+
+
+def _set(**groups: dict[str, Any]) -> Callable[[TrackerParams], TrackerParams]:
+    def change(params: TrackerParams) -> TrackerParams:
+        changed = {
+            name: dataclasses.replace(getattr(params, name), **values)
+            for name, values in groups.items()
+        }
+        return dataclasses.replace(params, **changed)
+
+    return change
+
+
+VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
+    "robust, as shipped": _set(),
+    "float32": _set(),
+    "semantic response alone": _set(),
+    "structural response alone": _set(),
+    "region of 1.0 s_z": _set(search={"region_scale": 1.0}),
+    "no box head, 3 scales": _set(box={"refine": False}, search={"scales": 3}),
+    "no box head, 1 scale": _set(box={"refine": False}),
+    "box head, 3 scales": _set(search={"scales": 3}),
+    "size_rate 0.02": _set(box={"size_rate": 0.02}),
+    "size_rate 0.1": _set(box={"size_rate": 0.1}),
+    "size_rate 0.2": _set(box={"size_rate": 0.2}),
+    "place_rate 0": _set(box={"place_rate": 0.0}),
+    "place_rate 0.5": _set(box={"place_rate": 0.5}),
+    "window_influence 0.4": _set(search={"window_influence": 0.4}),
+    "window_influence 0.15": _set(search={"window_influence": 0.15}),
+    "first_share 0": _set(template={"first_share": 0.0}),
+    "first_share 0.6": _set(template={"first_share": 0.6}),
+    "template rate 0": _set(template={"rate": 0.0}),
+    "template rate 0.02": _set(template={"rate": 0.02}),
+    "template every frame": _set(template={"every": 1}),
+    "no presence": _set(presence={"enabled": False}),
+}
+
+
+def network_of(variant: str, network: MLSSNet) -> MLSSNet:
+    """The network of a variant; both responses are normalised before the ensemble weighs them."""
+    chosen = copy.deepcopy(network)
+    if variant in ("semantic response alone", "structural response alone"):
+        silent = 1 if variant.startswith("semantic") else 0
+        chosen.ensemble.gain.data[silent] = 0
+    return chosen
+
+
+def success(variant: str, path: Path, frames: int, weights: Path | None) -> float:
+    """Success AUC of one variant on the first frames of one sequence."""
+    torch.set_num_threads(1)
+    clip, truth = shortened(load_sequence(path), frames)
+    tracker = MLSSTracker(
+        network_of(variant, load_network(weights)),
+        VARIANTS[variant](tracker_params("robust")),
+        precision="fp32" if variant == "float32" else "auto",
+    )
+    boxes, _, _ = track(SingleTarget(tracker), clip)
+    return score_sequence(boxes, truth).success_auc
+
+
+def main() -> None:
+    """Run every variant on every sequence, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sequences", type=Path, nargs="+")
+    parser.add_argument("--frames", type=int, default=150, help="of each sequence (%(default)s)")
+    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--only", default="", help="variants whose name holds one of these words")
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    words = [word for word in args.only.split(",") if word]
+    names = [name for name in VARIANTS if not words or any(word in name for word in words)]
+    print(f"{'':28s}" + "".join(f"{path.stem[-16:]:>18s}" for path in args.sequences) + "    mean")
+    with ProcessPoolExecutor(args.jobs) as pool:
+        runs = {
+            name: [
+                pool.submit(success, name, p, args.frames, args.weights) for p in args.sequences
+            ]
+            for name in names
+        }
+        for name, pending in runs.items():
+            found = [run.result() for run in pending]
+            row = "".join(f"{value:18.3f}" for value in found)
+            print(f"{name:28s}{row}{np.mean(found):8.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
