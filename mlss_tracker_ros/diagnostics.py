@@ -42,10 +42,12 @@ _LEVELS = {
 }
 _INPUT_KEYS = {
     "topic",
+    "publishers",
     "received",
     "lost",
     "rate_hz",
     "jitter_ms",
+    "age_ms",
     "period_ms",
     "largest_gap_ms",
     "image",

@@ -16,19 +16,21 @@ WINDOW = 120  # images that the figures look back on
 
 
 class InputMonitor:
-    """Arrival rate, jitter and gaps of images; times are steady, not ROS time."""
+    """Arrival rate, jitter, age and gaps of images; arrival times are steady, not ROS time."""
 
     def __init__(self) -> None:
         self._arrivals: deque[float] = deque(maxlen=WINDOW)
         self._stamps_ns: deque[int] = deque(maxlen=WINDOW)
+        self._ages_ns: deque[int] = deque(maxlen=WINDOW)
         self.received = 0
         self.lost = 0  # as the middleware reports them
         self.description = ""
 
-    def arrived(self, stamp_ns: int, description: str) -> None:
-        """Note one image."""
+    def arrived(self, stamp_ns: int, now_ns: int, description: str) -> None:
+        """Note one image; `now_ns` is ROS time, as its stamp."""
         self._arrivals.append(time.monotonic())
         self._stamps_ns.append(stamp_ns)
+        self._ages_ns.append(now_ns - stamp_ns)
         self.received += 1
         self.description = description
 
@@ -38,7 +40,7 @@ class InputMonitor:
         return time.monotonic() - self._arrivals[-1] if self._arrivals else None
 
     def figures(self) -> dict[str, object]:
-        """Received and lost images, rate, jitter, and the largest gap between stamps."""
+        """Received and lost images, rate, jitter, age, and the largest gap between stamps."""
         figures: dict[str, object] = {"received": self.received, "lost": self.lost}
         times, stamps = list(self._arrivals), list(self._stamps_ns)
         if len(times) > 2:
@@ -46,6 +48,7 @@ class InputMonitor:
             stamp_gaps = [(b - a) / 1e9 for a, b in zip(stamps, stamps[1:], strict=False)]
             figures["rate_hz"] = 1.0 / max(statistics.fmean(gaps), 1e-9)
             figures["jitter_ms"] = statistics.pstdev(gaps) * 1e3
+            figures["age_ms"] = statistics.median(list(self._ages_ns)) / 1e6
             figures["period_ms"] = statistics.median(stamp_gaps) * 1e3
             figures["largest_gap_ms"] = max(stamp_gaps) * 1e3
         figures["image"] = self.description

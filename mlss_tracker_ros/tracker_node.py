@@ -200,13 +200,13 @@ class TrackerNode(LifecycleNode):
 
     def _on_image(self, message: ImageMessage) -> None:
         """Executor thread: only keep the frame; the worker takes the newest one from there."""
-        stamp_ns = nanoseconds(message.header.stamp)
+        now_ns, stamp_ns = self.get_clock().now().nanoseconds, nanoseconds(message.header.stamp)
         if stamp_ns == 0:  # drivers that do not stamp: order of arrival
-            stamp_ns = self.get_clock().now().nanoseconds
+            stamp_ns = now_ns
             self._reporter.say(
                 "images carry no stamp: init boxes cannot name theirs, the newest is taken"
             )
-        self._input.arrived(stamp_ns, describe_image(message))
+        self._input.arrived(stamp_ns, now_ns, describe_image(message))
         self._worker.add_frame(message, stamp_ns, message_bytes(message))  # type: ignore[union-attr]
 
     def _picture_of(self, message: ImageMessage) -> np.ndarray:
@@ -346,9 +346,12 @@ class TrackerNode(LifecycleNode):
             return state, "no target; send a box to ~/init_box"
         return state, session.reason
 
-    def _describe_silence(self, reason: str) -> str:
+    def _publishers_found(self) -> str:
         topic, qos = self._images
-        found = describe_publishers(self.get_publishers_info_by_topic(topic), qos)
+        return describe_publishers(self.get_publishers_info_by_topic(topic), qos)
+
+    def _describe_silence(self, reason: str) -> str:
+        topic, found = self._images[0], self._publishers_found()
         since = "no image yet" if self._input.silence_s is None else "no more images"
         return f"{since} on {topic} ({found})" + (f"; {reason}" if reason else "")
 
@@ -359,6 +362,7 @@ class TrackerNode(LifecycleNode):
             results = session.results
             figures = {
                 "topic": self._images[0],
+                "publishers": self._publishers_found(),
                 **self._input.figures(),
                 "processed": session.processed,
                 "dropped": session.dropped,

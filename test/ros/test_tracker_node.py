@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import BLOB, S, blob_frame, header_at
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, PointStamped
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
@@ -15,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from mlss_core.box import Box
 from mlss_tracker_ros.detections import box_from_detection
+from mlss_tracker_ros.diagnostics import parse_status
 from mlss_tracker_ros.image_conversion import image_from_frame
 
 
@@ -307,6 +309,29 @@ def test_reliable_and_best_effort_cameras_are_heard(
     client = make_client(namespace, reliable=reliable)
     client.connect()
     assert client.track().detections == []
+
+
+def test_diagnostics_tell_age_and_publishers_of_the_images(namespace, make_tracker, make_client):
+    make_tracker(namespace)
+    client = make_client(namespace, reliable=False)
+    arrays = []
+    client.node.create_subscription(DiagnosticArray, "/diagnostics", arrays.append, 10)
+    client.connect()
+    now_s = client.node.get_clock().now().nanoseconds / S
+    for n in range(3):
+        client.track(stamp_ns=round((now_s - 30 + n / 10) * S))
+
+    def task():
+        for status in reversed([each for message in arrays for each in message.status]):
+            values = parse_status(status)
+            if status.name == f"{namespace[1:]}/mlss_tracker: input" and "age_ms" in values:
+                return values
+        return None
+
+    values = client.until(task, "the figures of the input")
+    assert 29_500 < float(values["age_ms"]) < 29_900 + 60_000
+    assert values["publishers"].startswith("1 publisher: client (best_effort, volatile)")
+    assert values["image"] == "160x120 mono8"
 
 
 def test_a_waiting_node_names_topic_publishers_and_the_qos_that_does_not_match(
