@@ -86,10 +86,12 @@ class SingleTarget:
         self._tracker = tracker
 
     def initialize(self, frame: np.ndarray, box: Box) -> None:
+        """Start anew on `box`."""
         self._tracker.clear()
         self._tracker.initialize(frame, box)
 
     def update(self, frame: np.ndarray) -> TrackResult:
+        """Follow it into the next frame."""
         return self._tracker.update(frame)[0]
 
 

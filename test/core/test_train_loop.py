@@ -258,7 +258,7 @@ def test_validation_runs_the_tracker_and_keeps_the_best_weights(crops, tmp_path)
 
 def test_validation_starts_at_the_first_labelled_frame(tmp_path):
     clip = load_sequence(write_otb(tmp_path / "walk", hidden=(0, 1, 2)))
-    part, truth = validate._shortened(clip, 4)
+    part, truth = validate.shortened(clip, 4)
     assert np.array_equal(truth, clip.ground_truth[3:7])
     assert np.array_equal(part.frames[0], clip.frames[3])
     assert len(part) == 4
