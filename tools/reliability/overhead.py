@@ -1,8 +1,8 @@
 """What the node adds to the tracker's own time, from image callback to published detections.
 
 `.venv/bin/python tools/reliability/overhead.py [--frames 100]` prints p50 and p95 on a DDS graph
-of two processes, 640x512 mono16, and the age of the newest processed frame, also with a camera faster
-than the tracker; docs/benchmarks.md quotes it.
+of two processes, 640x512 mono16, and the age of a frame when its detections are out, also with a
+camera faster than the tracker; docs/benchmarks.md quotes it.
 """
 
 from __future__ import annotations
