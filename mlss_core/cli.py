@@ -20,11 +20,36 @@ COMMANDS = {
     "bench": "measure latency and throughput",
     "simulate": "write synthetic thermal sequences with ground truth",
 }
+# Extra of the package that brings what a sub-command imports beyond its requirements.
+EXTRAS = {"bench": "eval", "curate": "train", "eval": "eval", "train": "train"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; return 0, 2 for a mistake of the caller, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parse(arguments)
+        code: int = args.run(args)
+    except MlssError as error:
+        print(f"mlss: error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        extra = next((EXTRAS[word] for word in arguments if word in EXTRAS), None)
+        if extra is None:
+            raise
+        print(
+            f"mlss: error: expected the package {error.name}, got none; "
+            f"pip install 'mlss_tracker_ros[{extra}]'",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("mlss: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="mlss", description="Thermal infrared tracking with MLSSNet."
     )
@@ -36,16 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"mlss_core.commands.{name}")
             module.configure(subparser)
             subparser.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
-    try:
-        code: int = args.run(args)
-    except MlssError as error:
-        print(f"mlss: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("mlss: interrupted", file=sys.stderr)
-        return 130
-    return code
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -153,6 +153,9 @@ class SearchParams(_Checked):
         range=(0, 2),
         source="released contextAmount",
     )
+    ego_motion: bool = _param(
+        True, "Move the search with the scene when the camera pans (phase correlation)."
+    )
     scales: int = _param(
         1,
         "Scales searched per frame; odd. One is enough, and costs least, with box.refine.",
@@ -308,7 +311,13 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
         return TrackerParams()
     if profile == "reference":
         return TrackerParams(
-            SearchParams(region_scale=1.0, scales=3, resampling="released", peak="released"),
+            SearchParams(
+                region_scale=1.0,
+                ego_motion=False,
+                scales=3,
+                resampling="released",
+                peak="released",
+            ),
             BoxParams(refine=False),
             TemplateParams(every=1, gated=False, first_share=0.0),
             ThermalParams(freeze=False),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mlss_core.box import Box, check_box
 from mlss_core.checkpoint import load_box_head, load_network
+from mlss_core.egomotion import EgoMotion
 from mlss_core.errors import FrameError
 from mlss_core.model.backbone import Features
 from mlss_core.model.box_head import BoxHead, FirstLook
@@ -104,7 +105,7 @@ class MLSSTracker:
         self._response_share = (  # of the region's side that the response covers
             network.params.response_cells * self._stride_px / self._patch_px
         )
-        self._normalize = ThermalNormalizer(self.params.thermal)
+        self._start_stream()
         self._targets: dict[str, _Target] = {}
         self._frame_hw: tuple[int, int] | None = None
         self._unlearnt: list[tuple[_Target, Tensor]] = []  # exemplars to roll in before searching
@@ -124,7 +125,7 @@ class MLSSTracker:
         """
         self._check_size(frame)
         if not self._targets:  # nothing is followed: the stream starts anew
-            self._normalize = ThermalNormalizer(self.params.thermal)
+            self._start_stream()
         grey = self._normalize.peek(frame)
         box = check_box(self._shift_rows(box, -1), grey.shape, self.params.presence.min_box_px)
         if float(grey.min()) == float(grey.max()):
@@ -132,6 +133,8 @@ class MLSSTracker:
                 "expected a picture to learn the target from, got one grey level everywhere; "
                 "wait until the shutter opens"
             )
+        if not self._targets:
+            self._ego_motion(grey)
         size_px = search_side(box.w, box.h, self.params.search.context)
         pixels = self._upload(grey)
         fill = float(pixels.mean())
@@ -166,6 +169,8 @@ class MLSSTracker:
             for target in targets:
                 target.frozen_frames += 1
             return [self._result(target, TrackState.FROZEN) for target in targets]
+        if only is None and self.params.search.ego_motion:
+            self._move_with_scene(targets, grey)
         pixels = self._upload(grey)
         exemplar_sizes = [target.size_px for target in targets]
         for target, sighting in zip(targets, self._search(targets, pixels), strict=True):
@@ -194,7 +199,11 @@ class MLSSTracker:
         self._targets.clear()
         self._unlearnt.clear()
         self._frame_hw = None
+        self._start_stream()
+
+    def _start_stream(self) -> None:
         self._normalize = ThermalNormalizer(self.params.thermal)
+        self._ego_motion = EgoMotion()
 
     def _upload(self, grey: np.ndarray) -> Tensor:
         """The frame where its patches are cut: once on the device, all crops from there."""
@@ -210,6 +219,16 @@ class MLSSTracker:
             raise FrameError(
                 f"expected a frame of {expected_w}x{expected_h} px as before, got "
                 f"{frame.shape[1]}x{frame.shape[0]}; clear() and initialise the targets again"
+            )
+
+    def _move_with_scene(self, targets: list[_Target], grey: np.ndarray) -> None:
+        """Look for every target, lost ones too, where the scene has taken its last place."""
+        right, down = self._ego_motion(grey)
+        for target in targets:
+            box = target.box
+            target.box = box._replace(
+                cx=min(max(box.cx + right, 0.0), grey.shape[1] - 1.0),
+                cy=min(max(box.cy + down, 0.0), grey.shape[0] - 1.0),
             )
 
     def _search(self, targets: list[_Target], pixels: Tensor) -> list[Sighting]:

@@ -22,6 +22,7 @@ from mlss_core.draw import (
 )
 from mlss_core.errors import BoxError, FrameError, SequenceError
 from mlss_core.params import PRECISIONS, PROFILES, tracker_params
+from mlss_core.pictures import check_film, write_picture
 from mlss_core.presence import TrackState
 from mlss_core.sequences import Sequence, load_sequence
 from mlss_core.sequences.detection_bag import DetectionBag
@@ -78,11 +79,12 @@ def run(args: argparse.Namespace) -> int:
             if bag is not None:
                 bag.add(index, result)
     finally:
-        recorder.close()
         if bag is not None:
             bag.close()
         if results:  # also those of a run that was interrupted
             write_results(args.out, results, first)
+        recorder.close()
+    recorder.check()
     lost = sum(result.box is None for result in results)
     print(f"{args.out}: {len(results)} frames, {lost} without the target")
     return 0
@@ -168,7 +170,11 @@ class _Recorder:
         if self._writer is not None:
             self._writer.release()
         if self._tiles:
-            cv2.imwrite(str(self._out / "sheet.png"), contact_sheet(self._tiles))
+            write_picture(self._out / "sheet.png", contact_sheet(self._tiles))
+
+    def check(self) -> None:
+        if self._writer is not None:
+            check_film(self._out / "overlay.mp4", self._count)
 
     def _write(self, picture: np.ndarray) -> None:
         if self._writer is None:
@@ -198,4 +204,9 @@ def overlay(frame: np.ndarray, result: TrackResult, truth: Box | None = None) ->
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(line + "\n" for line in lines))
+    try:
+        path.write_text("".join(line + "\n" for line in lines))
+    except OSError as error:
+        raise SequenceError(
+            f"expected to write {path}, got: {error.strerror}; check the folder and its free space"
+        ) from error

@@ -6,6 +6,7 @@ image, with its header and its recorded time, so that the bag plays beside the r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class DetectionBag:
         from rosbags.rosbag2 import StoragePlugin, Writer
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-        self._frames = sequence.frames
+        self._path, self._frames = path, sequence.frames
         store = self._store = get_typestore(Stores.ROS2_HUMBLE)
         for name, text in _DEFINITIONS.items():
             store.register(get_types_from_msg(text, f"vision_msgs/msg/{name}"))
@@ -82,11 +83,19 @@ class DetectionBag:
         detections = [] if box is None else [self._detection(header, result, box)]
         message = self._make(_ARRAY, header=header, detections=detections)
         data = self._store.serialize_cdr(message, _ARRAY)
-        self._writer.write(self._connection, recorded.received_ns, data)
+        self._guard(lambda: self._writer.write(self._connection, recorded.received_ns, data))
 
     def close(self) -> None:
         """Finish the bag."""
-        self._writer.close()
+        self._guard(self._writer.close)
+
+    def _guard(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except Exception as error:  # the writers of both formats raise many types
+            raise SequenceError(
+                f"{self._path}: expected to write the bag, got {error}; check its free space"
+            ) from error
 
     def _detection(self, header: Any, result: TrackResult, box: Box) -> Any:
         make = self._make
