@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench | vot | picker | colcon | fuzz | soak | load | audit | clean;
+# make setup | demo | test | lint | docs | docs-check | bench | vot | picker | colcon | fuzz | soak | load | audit | clean;
 # every target sets up what it needs.
 #   PYTHON=python3.12     interpreter of the environment (default: python3.11, or python3 where ROS 2 is sourced)
 #   make demo SOURCE=DIR  a sequence folder or video in place of the simulated camera
@@ -24,7 +24,7 @@ endif
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench vot picker colcon fuzz soak load audit clean
+.PHONY: help setup demo test lint docs docs-check bench vot picker colcon fuzz soak load audit clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -6
@@ -44,6 +44,13 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup  # build/site/index.html
+	@test -x $(BIN)/mkdocs || $(BIN)/pip install -q -c tools/embedded_ros/constraints.txt "mlss_tracker_ros[docs]"
+	$(BIN)/mkdocs build --strict --quiet $(ARGS)
+
+docs-check: setup  # runs the commands of README and tutorial
+	$(BIN)/python tools/check_commands.py $(ARGS)
 
 bench: setup
 	$(BIN)/mlss bench $(ARGS)

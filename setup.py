@@ -13,13 +13,16 @@ from setuptools import find_packages, setup
 PACKAGE = "mlss_tracker_ros"
 
 EXTRAS = {
-    "train": ["pyyaml", "tensorboard>=2.12", "matplotlib>=3.7", "tqdm", "rich"],
-    "eval": ["matplotlib>=3.7", "tqdm", "rich"],
+    "train": ["pyyaml", "tensorboard>=2.12", "matplotlib>=3.7", "rich"],
+    "eval": ["matplotlib>=3.7", "rich"],
     "vot": ["vot-trax>=4.0.2"],  # the toolkit itself: tools/vot/requirements.txt
     "bag": ["rosbags>=0.10", "rosbags-image>=0.10"],
     "export": ["onnx>=1.14", "onnxruntime>=1.16"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+# Windows for box_picker. Not in "all": it takes the place of the headless build's files.
+EXTRAS["gui"] = ["opencv-contrib-python>=4.5.4,<5"]
+EXTRAS["docs"] = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1,<2"]
 EXTRAS["dev"] = [
     "colcon-common-extensions",
     "hypothesis",
@@ -77,6 +80,7 @@ setup(
         "safetensors>=0.4",
         "scipy>=1.8",
         "torch>=2.4",
+        "tqdm",
     ],
     extras_require=EXTRAS,
     zip_safe=True,

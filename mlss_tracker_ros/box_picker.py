@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -34,6 +36,8 @@ PERIOD_S = 1 / 30
 QUIT_KEYS = (ord("q"), 27)  # 27: Esc
 LINE_PX, LINES = 18, 3  # text below the picture
 CHARACTER_PX = 8
+KEPT = 64  # images that wait for the tracker's answer
+ANSWER_S = 1.0  # without one the newest image is shown
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -53,11 +57,12 @@ class PickerParams(Checked):
 
 
 class Shown(NamedTuple):
-    """A picture in the window and the header of its image."""
+    """A picture in the window, the header of its image, and what was tracked on it."""
 
     header: Header
     picture: np.ndarray  # (H, W, 3) uint8 BGR, own size
     view: View
+    detections: list[Detection2D]
 
 
 class Window(Protocol):
@@ -95,9 +100,8 @@ class CvWindow:
             cv2.setMouseCallback(title, lambda event, x, y, *_: on_mouse(event, x, y))
         except cv2.error as error:
             raise MlssError(
-                f"expected an OpenCV with windows, got {cv2.__file__} without; install "
-                f"python3-opencv with apt, or opencv-contrib-python in place of the headless "
-                f"one, {other}"
+                f"expected an OpenCV with windows, got {cv2.__file__} without; apt install "
+                f"python3-opencv, or pip install 'mlss_tracker_ros[gui]', {other}"
             ) from error
 
     def show(self, picture: np.ndarray) -> int:
@@ -146,10 +150,11 @@ class BoxPicker(Node):
         self._topic = self.resolve_topic_name("image_raw") + ("/compressed" if compressed else "")
         self._decode = frame_from_compressed if compressed else frame_from_image
         self._target_id = params.target_id
-        self._arrived: Image | CompressedImage | None = None
+        self._kept: deque[Image | CompressedImage] = deque(maxlen=KEPT)
+        self._next: tuple[Image | CompressedImage, list[Detection2D]] | None = None
+        self._answered_s = -ANSWER_S
         self._shown: Shown | None = None
         self._drag: Drag[Shown] = Drag()
-        self._detections: list[Detection2D] = []
         self._state, self._status = TrackState.TRACKING, ""
         self._window = make_window(f"box_picker: {self._topic}", self._on_mouse)
         self._boxes = self.create_publisher(Detection2D, f"{params.tracker}/init_box", 10)
@@ -169,10 +174,17 @@ class BoxPicker(Node):
         self._window.close()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._arrived = message
+        """Show it, unless the tracker is there: then its answer says which one is shown."""
+        self._kept.append(message)
+        if time.monotonic() - self._answered_s > ANSWER_S:
+            self._next = message, []
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        self._detections = message.detections
+        """Show the picture that the boxes belong to."""
+        tracked = next((each for each in self._kept if each.header == message.header), None)
+        if tracked is not None:
+            self._answered_s = time.monotonic()
+            self._next = tracked, message.detections
 
     def _on_status(self, message: DiagnosticStatus) -> None:
         word = message.message.partition(":")[0]
@@ -181,9 +193,9 @@ class BoxPicker(Node):
 
     def _on_period(self) -> None:
         """Draw, and take what mouse and keys did."""
-        if self._arrived is not None and self._drag.picture is None:
-            message, self._arrived = self._arrived, None
-            self._take(message)
+        if self._next is not None and self._drag.picture is None:
+            upcoming, self._next = self._next, None
+            self._take(*upcoming)
         key = self._window.show(self._canvas()) & 0xFF
         if key in QUIT_KEYS or self._window.closed:
             self.context.try_shutdown()
@@ -192,14 +204,14 @@ class BoxPicker(Node):
         elif key == ord("x"):
             self._boxes.publish(detection_from_box(Box(0, 0, 0, 0), Header(), self._target_id))
 
-    def _take(self, message: Image | CompressedImage) -> None:
+    def _take(self, message: Image | CompressedImage, detections: list[Detection2D]) -> None:
         try:
             picture = display_picture(self._decode(message))
         except FrameError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
             return
         height, width = picture.shape[:2]
-        self._shown = Shown(message.header, picture, fitting_view(width, height))
+        self._shown = Shown(message.header, picture, fitting_view(width, height), detections)
 
     def _canvas(self) -> np.ndarray:
         """The picture with boxes, and below it what to do and what the tracker says."""
@@ -207,7 +219,7 @@ class BoxPicker(Node):
         if shown is None:
             return _with_text(np.zeros((240, 640, 3), np.uint8), f"waiting for {self._topic}")
         picture = shown.picture.copy()
-        for detection in self._detections:
+        for detection in shown.detections:
             draw_box(
                 picture, box_from_detection(detection), STATE_COLOURS[self._state], detection.id
             )

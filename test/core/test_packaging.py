@@ -1,4 +1,4 @@
-"""What is packaged: version, metadata, dependencies, wheel content, and the set-up's refusals."""
+"""Version, metadata and dependencies of the package; what `make setup` refuses."""
 
 import ast
 import importlib.util
@@ -9,15 +9,12 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import mlss_core
 
-SCRIPTS = {"tracker_node", "camera_node", "box_picker", "demo", "mlss"}
 ROS_PACKAGES = {
     "ament_index_python",
     "builtin_interfaces",
@@ -113,50 +110,6 @@ for module in pkgutil.walk_packages(mlss_core.__path__, "mlss_core."):
 """
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-
-
-@pytest.fixture(scope="module")
-def wheel(repository, tmp_path_factory) -> Iterator[zipfile.ZipFile]:
-    """The package built as pip builds it, from a copy, so that the clone stays as it is."""
-    source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("mlss_core", "mlss_tracker_ros", "config", "launch", "resource"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(repository / name, source / name, ignore=ignored)
-    for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", "LICENSE"):
-        shutil.copy(repository / name, source / name)
-    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", output]
-    command = [sys.executable, "-m", "pip", "wheel", *options, source]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    with zipfile.ZipFile(next(output.glob("*.whl"))) as archive:
-        yield archive
-
-
-def test_wheel_holds_every_file_that_is_needed_at_run_time(wheel, repository):
-    names = set(wheel.namelist())
-    tracked = [
-        path
-        for package in ("mlss_core", "mlss_tracker_ros")
-        for path in (repository / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    assert {path.relative_to(repository).as_posix() for path in tracked} <= names
-    data = f"mlss_tracker_ros-{mlss_core.__version__}.data/data/share"
-    installed = {f"{data}/ament_index/resource_index/packages/mlss_tracker_ros"}
-    installed |= {f"{data}/mlss_tracker_ros/package.xml"}
-    for folder in ("launch", "config"):
-        files = [path for path in (repository / folder).iterdir() if path.is_file()]
-        installed |= {f"{data}/mlss_tracker_ros/{folder}/{path.name}" for path in files}
-    assert installed <= names
-
-
-def test_wheel_offers_the_commands_and_each_leads_to_a_main(wheel, repository):
-    path = f"mlss_tracker_ros-{mlss_core.__version__}.dist-info/entry_points.txt"
-    entries = dict(re.findall(r"^(\w+) = ([\w.]+):main$", wheel.read(path).decode(), re.MULTILINE))
-    assert set(entries) == SCRIPTS
-    for module in entries.values():
-        tree = ast.parse((repository / f"{module.replace('.', '/')}.py").read_text())
-        assert "main" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 @pytest.fixture
