@@ -22,6 +22,7 @@ from mlss_core.draw import (
 )
 from mlss_core.errors import SequenceError
 from mlss_core.evaluate.metrics import score_sequence
+from mlss_core.pictures import check_film, write_picture
 from mlss_core.presence import TrackState
 
 TILES, COLUMNS = 12, 4
@@ -128,6 +129,7 @@ def write_film(path: Path, frames: Sequence[np.ndarray], rows: Sequence[Row], fp
         writer.write(picture)
     if writer is not None:
         writer.release()
+        check_film(path, sum(row.processed for row in rows))
 
 
 def overlay(frame: np.ndarray, row: Row) -> np.ndarray:
@@ -164,7 +166,7 @@ def write_sheet(
             strip[: tile.shape[0], left : left + TILE_PX] = tile
         parts.append(strip)
     parts.append(_timeline(rows, width))
-    cv2.imwrite(str(path), np.vstack(parts))
+    write_picture(path, np.vstack(parts))
 
 
 def _tile(frame: np.ndarray, row: Row) -> np.ndarray:
