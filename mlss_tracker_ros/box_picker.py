@@ -152,6 +152,7 @@ class BoxPicker(Node):
         self._target_id = params.target_id
         self._kept: deque[Image | CompressedImage] = deque(maxlen=KEPT)
         self._next: tuple[Image | CompressedImage, list[Detection2D]] | None = None
+        self._answer = Detection2DArray()
         self._answered_s = -ANSWER_S
         self._shown: Shown | None = None
         self._drag: Drag[Shown] = Drag()
@@ -176,15 +177,25 @@ class BoxPicker(Node):
     def _on_image(self, message: Image | CompressedImage) -> None:
         """Show it, unless the tracker is there: then its answer says which one is shown."""
         self._kept.append(message)
-        if time.monotonic() - self._answered_s > ANSWER_S:
+        if not self._show_answered() and time.monotonic() - self._answered_s > ANSWER_S:
             self._next = message, []
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        """Show the picture that the boxes belong to."""
-        tracked = next((each for each in self._kept if each.header == message.header), None)
-        if tracked is not None:
-            self._answered_s = time.monotonic()
-            self._next = tracked, message.detections
+        self._answer = message
+        self._show_answered()
+
+    def _show_answered(self) -> bool:
+        """Show the picture that the newest boxes belong to, once both are here."""
+        header = self._answer.header
+        tracked = next((each for each in self._kept if each.header == header), None)
+        if tracked is None:
+            return False
+        while self._kept[0] is not tracked:
+            self._kept.popleft()
+        self._kept.popleft()
+        self._answered_s = time.monotonic()
+        self._next = tracked, self._answer.detections
+        return True
 
     def _on_status(self, message: DiagnosticStatus) -> None:
         word = message.message.partition(":")[0]
