@@ -94,7 +94,7 @@ class FaultCamera(Node):
         self._published = 0
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._images = self.create_publisher(Image, "image_raw", qos)
-        self._truth = self.create_publisher(Detection2DArray, "~/truth", qos)
+        self._truth = self.create_publisher(Detection2DArray, "~/truth", 10)
         self.create_subscription(Float64, "~/rate", self._on_rate, 10)
         self.create_subscription(Float64, "~/jump", self._on_jump, 10)
         self._timer = None
