@@ -47,7 +47,7 @@ lint: setup
 
 docs: setup  # build/site/index.html
 	@test -x $(BIN)/mkdocs || $(BIN)/pip install -q -c tools/embedded_ros/constraints.txt "mlss_tracker_ros[docs]"
-	$(BIN)/mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
 
 docs-check: setup  # runs the commands of README and tutorial
 	$(BIN)/python tools/check_commands.py $(ARGS)
