@@ -258,6 +258,9 @@ class ThermalParams(_Checked):
     fixed_min: float = _param(0.0, "Black for 'fixed'.", "counts", (-1e6, 1e6))
     fixed_max: float = _param(65535.0, "White for 'fixed'.", "counts", (-1e6, 1e6))
     freeze: bool = _param(True, "Recognise a repeated or uniform frame as a shutter freeze.")
+    dead_pixels: bool = _param(
+        True, "Replace pixels that stand out of all their neighbours in frame after frame."
+    )
     crop_top: int = _param(0, "Rows cut from the top (telemetry).", "px", (0, 4096))
     crop_bottom: int = _param(0, "Rows cut from the bottom (telemetry).", "px", (0, 4096))
 
@@ -320,7 +323,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
             ),
             BoxParams(refine=False),
             TemplateParams(every=1, gated=False, first_share=0.0),
-            ThermalParams(freeze=False),
+            ThermalParams(freeze=False, dead_pixels=False),
             PresenceParams(enabled=False),
         )
     raise ConfigError(f"expected profile robust or reference, got {profile!r}; choose one")

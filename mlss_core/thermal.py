@@ -9,6 +9,9 @@ from mlss_core.errors import FrameError
 from mlss_core.params import ThermalParams
 
 _MIN_SIDE_PX = 16
+_STANDS_OUT_GREY = 20.0  # grey levels beyond every neighbour: noise does not get there twice
+_DEAD_AFTER_FRAMES = 5
+_NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 
 
 def check_frame(raw: np.ndarray) -> None:
@@ -77,6 +80,7 @@ class ThermalNormalizer:
         self.params = params
         self._limits: tuple[float, float] | None = None
         self._previous: np.ndarray | None = None
+        self._dead = DeadPixels()
         self.frozen = False
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
@@ -96,7 +100,12 @@ class ThermalNormalizer:
         self._previous = counts
         if self._limits is None or not self.frozen:  # a shutter's picture teaches nothing
             self._limits = self._next_limits(counts)
-        return self._stretch(counts, self._limits)
+        grey = self._stretch(counts, self._limits)
+        if not self.params.dead_pixels:
+            return grey
+        if not self.frozen:
+            self._dead.learn(grey)
+        return self._dead.mend(grey)
 
     def peek(self, raw: np.ndarray) -> np.ndarray:
         """Normalise a frame out of turn: as `__call__`, but the stream's state stays as it is.
@@ -105,7 +114,8 @@ class ThermalNormalizer:
         """
         counts = self._without_telemetry(grey_counts(raw))
         self._limits = self._limits or self._next_limits(counts)
-        return self._stretch(counts, self._limits)
+        grey = self._stretch(counts, self._limits)
+        return self._dead.mend(grey) if self.params.dead_pixels else grey
 
     def _without_telemetry(self, counts: np.ndarray) -> np.ndarray:
         stop = counts.shape[0] - self.params.crop_bottom
@@ -139,6 +149,32 @@ class ThermalNormalizer:
         missing = max(self.params.min_span - (high - low), 0.0)
         low, high = low - missing / 2, high + missing / 2
         return np.clip((counts.astype(np.float32) - low) * (255.0 / (high - low)), 0, 255)
+
+
+class DeadPixels:
+    """Pixels that stand out of all their eight neighbours in every frame.
+
+    A tracker whose target passes such a pixel may stay behind with it: it never moves or fades.
+    What the optics blur over more than a pixel is never taken for one.
+    """
+
+    def __init__(self) -> None:
+        self._streak = np.zeros((0, 0), np.uint8)
+
+    def learn(self, grey: np.ndarray) -> None:
+        """Take the next picture (H, W) float32 into account."""
+        if self._streak.shape != grey.shape:
+            self._streak = np.zeros(grey.shape, np.uint8)
+        highest, lowest = cv2.dilate(grey, _NEIGHBOURS), cv2.erode(grey, _NEIGHBOURS)
+        stands_out = (grey > highest + _STANDS_OUT_GREY) | (grey < lowest - _STANDS_OUT_GREY)
+        self._streak = np.where(stands_out, np.minimum(self._streak, 254) + 1, 0).astype(np.uint8)
+
+    def mend(self, grey: np.ndarray) -> np.ndarray:
+        """Put their neighbourhood's median in their place."""
+        dead = self._streak >= _DEAD_AFTER_FRAMES
+        if dead.shape != grey.shape or not dead.any():
+            return grey
+        return np.where(dead, cv2.medianBlur(grey, 3), grey)
 
 
 def is_frozen(counts: np.ndarray, previous: np.ndarray | None) -> bool:

@@ -170,7 +170,7 @@ class MLSSTracker:
                 target.frozen_frames += 1
             return [self._result(target, TrackState.FROZEN) for target in targets]
         if only is None and self.params.search.ego_motion:
-            self._move_with_scene(targets, grey)
+            _shift(targets, self._ego_motion(grey), grey.shape)
         pixels = self._upload(grey)
         exemplar_sizes = [target.size_px for target in targets]
         for target, sighting in zip(targets, self._search(targets, pixels), strict=True):
@@ -219,16 +219,6 @@ class MLSSTracker:
             raise FrameError(
                 f"expected a frame of {expected_w}x{expected_h} px as before, got "
                 f"{frame.shape[1]}x{frame.shape[0]}; clear() and initialise the targets again"
-            )
-
-    def _move_with_scene(self, targets: list[_Target], grey: np.ndarray) -> None:
-        """Look for every target, lost ones too, where the scene has taken its last place."""
-        right, down = self._ego_motion(grey)
-        for target in targets:
-            box = target.box
-            target.box = box._replace(
-                cx=min(max(box.cx + right, 0.0), grey.shape[1] - 1.0),
-                cy=min(max(box.cy + down, 0.0), grey.shape[0] - 1.0),
             )
 
     def _search(self, targets: list[_Target], pixels: Tensor) -> list[Sighting]:
@@ -421,6 +411,18 @@ class MLSSTracker:
         lost = target.state is TrackState.LOST
         box = None if lost else self._shift_rows(target.box, 1)
         return TrackResult(target.target_id, box, target.score, target.state if lost else state)
+
+
+def _shift(
+    targets: list[_Target], step_xy: tuple[float, float], frame_hw: tuple[int, ...]
+) -> None:
+    """Expect targets, lost ones too, a step from their last place; their middle stays inside."""
+    for target in targets if any(step_xy) else []:
+        box = target.box
+        target.box = box._replace(
+            cx=min(max(box.cx + step_xy[0], 0.0), frame_hw[1] - 1.0),
+            cy=min(max(box.cy + step_xy[1], 0.0), frame_hw[0] - 1.0),
+        )
 
 
 def _runs_of_equal_length(regions: list[list[Region]]) -> list[list[int]]:

@@ -132,3 +132,45 @@ def test_telemetry_rows_are_cut():
     np.testing.assert_array_equal(normalize(frame), frame[3:38])
     with pytest.raises(FrameError, match="crop less"):
         normalize(frame[:20])
+
+
+def noisy(seed, level=100.0):
+    random = np.random.default_rng(seed)
+    return random.normal(level, 4, (64, 80)).clip(0, 255).astype(np.uint8)
+
+
+def test_a_pixel_that_stands_out_in_frame_after_frame_is_mended():
+    normalize = ThermalNormalizer(ThermalParams())
+    for seed in range(6):
+        frame = noisy(seed)
+        frame[20, 30], frame[40, 50] = 0, 255
+        mended = normalize(frame)
+    assert abs(mended[20, 30] - 100) < 20
+    assert abs(mended[40, 50] - 100) < 20
+    rest = np.ones(frame.shape, bool)
+    rest[20, 30] = rest[40, 50] = False
+    np.testing.assert_array_equal(mended[rest], frame[rest])
+    np.testing.assert_array_equal(normalize.peek(frame), mended)
+
+
+def test_small_targets_lines_and_moving_points_are_no_dead_pixels():
+    normalize = ThermalNormalizer(ThermalParams())
+    for seed in range(8):
+        frame = noisy(seed)
+        frame[10:12, 10:12] = 250  # a target of 2 px
+        frame[30, :] = 220  # a wire
+        frame[50, 10 + seed] = 255  # a point that moves
+        np.testing.assert_array_equal(normalize(frame), frame)
+
+
+def test_repeated_frames_make_no_pixel_dead_and_mending_can_be_switched_off():
+    frame = noisy(0)
+    frame[20, 30] = 255
+    normalize = ThermalNormalizer(ThermalParams())
+    for _ in range(10):
+        np.testing.assert_array_equal(normalize(frame), frame)
+    normalize = ThermalNormalizer(ThermalParams(dead_pixels=False))
+    for seed in range(8):
+        frame = noisy(seed)
+        frame[20, 30] = 255
+        assert normalize(frame)[20, 30] == 255
