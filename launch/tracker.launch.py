@@ -39,6 +39,11 @@ def generate_launch_description() -> LaunchDescription:
                 "image_transport: compressed, <image_topic>/compressed is read.",
             ),
             DeclareLaunchArgument(
+                "click_topic",
+                default_value="~/clicked_corner",
+                description="Topic of clicked corners; for rqt_image_view <image_topic>_mouse_left.",
+            ),
+            DeclareLaunchArgument(
                 "camera",
                 default_value="none",
                 choices=["none", *DRIVERS],
@@ -198,6 +203,7 @@ def start_tracker(context: LaunchContext) -> list[Node]:
             remappings=[
                 ("image_raw", image_topic),
                 ("image_raw/compressed", f"{image_topic}/compressed"),
+                ("~/clicked_corner", LaunchConfiguration("click_topic")),
             ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
             respawn=LaunchConfiguration("respawn"),

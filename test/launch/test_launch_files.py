@@ -174,6 +174,7 @@ def tracker(tmp_path, weights, exit_codes) -> LaunchDescription:
         namespace="cam",
         name="hawk",
         image_topic="/thermal/image",
+        click_topic="/thermal/image_mouse_left",
         params_file=str(params_file),
         device="cpu",
         weights=weights,
@@ -186,6 +187,7 @@ def test_tracker_answers_on_its_topics_with_the_given_parameters(observer, exit_
     statuses = observer.listen(DiagnosticStatus, "/cam/hawk/status", LATCHED)
     camera = observer.node.create_publisher(Image, "/thermal/image", 10)
     observer.until(lambda: statuses and camera.get_subscription_count(), "the tracker")
+    assert observer.node.count_subscribers("/thermal/image_mouse_left") == 1
 
     # the file beats the defaults, arguments beat the file, those not given beat nothing
     names = ("class_id", "max_targets", "device", "autostart", "use_sim_time")
