@@ -41,7 +41,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "click_topic",
                 default_value="~/clicked_corner",
-                description="Topic of clicked corners; for rqt_image_view <image_topic>_mouse_left.",
+                description="Topic of clicked corners; rqt_image_view: <image_topic>_mouse_left.",
             ),
             DeclareLaunchArgument(
                 "camera",
