@@ -62,6 +62,7 @@ setup(
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
         (f"share/{PACKAGE}/config/cameras", sorted(glob("config/cameras/*"))),
+        (f"share/{PACKAGE}/config/sros2", sorted(glob("config/sros2/*"))),
     ],
     entry_points={
         "console_scripts": [

@@ -189,8 +189,8 @@ def figures(
     def counted(key: str) -> int:
         return int(camera.figures.get(key, 0)) - int(before.get(key, 0))
 
-    answers = camera.answers_ms or [float("inf")]
-    latencies = camera.latencies_ms or [float("inf")]
+    answers = camera.answers_ms or [1e9]  # none: as good as never
+    latencies = camera.latencies_ms or [1e9]
     return {
         "camera": camera.namespace,
         "targets": camera.targets,
