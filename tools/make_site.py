@@ -22,23 +22,27 @@ from mlss_tracker_ros.camera_node import CameraParams
 from mlss_tracker_ros.parameters import NodeParams, rows
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
-ROOT_PAGES["CHANGELOG.md"] = "changelog.md"
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "examples/README.md": "examples.md",
+}
 COPIES = "files"  # folder of the site for files outside docs/ that pages link to
-LINK = re.compile(r"(\]\()([^)#\s]+)")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)([^)\s]*)\)")  # text, path, fragment
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made here, and the files outside docs/ that pages link to."""
-    pages = {
-        page.src_uri: Path(page.abs_src_path).read_text() for page in files.documentation_pages()
-    }
-    for source, page in ROOT_PAGES.items():
-        pages[page] = (ROOT / source).read_text()
-        files.append(File.generated(config, page, content=moved(pages[page], ROOT)))
-    for path in sorted({path for page, text in pages.items() for path in outside(page, text)}):
-        name = f"{COPIES}/{path}"
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / path)))
+    linked: set[str] = set()
+    for page in files.documentation_pages():
+        linked |= set(outside(Path(page.abs_src_path or "").read_text(), ROOT / "docs"))
+    for source, name in ROOT_PAGES.items():
+        text, folder = (ROOT / source).read_text(), (ROOT / source).parent
+        linked |= set(outside(text, folder))
+        files.append(File.generated(config, name, content=moved(text, folder)))
+    for path in sorted(linked):
+        files.append(File.generated(config, f"{COPIES}/{path}", abs_src_path=str(ROOT / path)))
     files.append(File.generated(config, "parameters.md", content=parameters_page()))
     return files
 
@@ -52,22 +56,26 @@ def moved(markdown: str, folder: Path) -> str:
     """Rewrite the relative links of a page that lies in `folder` for the site."""
 
     def target(match: re.Match[str]) -> str:
-        found = resolve(folder, match[2])
+        text, link, fragment = match.groups()
+        found = resolve(folder, link)
         if found is None:
             return match[0]
+        if (ROOT / found).is_dir():
+            return text  # the site has no listings
         name = found.as_posix()
         if name in ROOT_PAGES:
-            return match[1] + ROOT_PAGES[name]
-        return match[1] + (
-            name.removeprefix("docs/") if name.startswith("docs/") else f"{COPIES}/{name}"
-        )
+            name = ROOT_PAGES[name]
+        elif found.parts[0] == "docs":
+            name = name.removeprefix("docs/")
+        else:
+            name = f"{COPIES}/{name}"
+        return f"[{text}]({name}{fragment})"
 
     return LINK.sub(target, markdown)
 
 
-def outside(page: str, markdown: str) -> Iterator[str]:
-    """Files of the repository outside docs/ that a page links to."""
-    folder = ROOT if page in ROOT_PAGES.values() else ROOT / "docs"
+def outside(markdown: str, folder: Path) -> Iterator[str]:
+    """Files of the repository outside docs/ that a page lying in `folder` links to."""
     for match in LINK.finditer(markdown):
         found = resolve(folder, match[2])
         if found is None or found.parts[0] == "docs" or found.as_posix() in ROOT_PAGES:

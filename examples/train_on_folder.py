@@ -1,0 +1,41 @@
+"""Go on training the shipped weights with sequences of one's own, and say where the new ones are.
+
+    python examples/train_on_folder.py SEQUENCES OUT [--steps 500] [--batch 8]
+
+SEQUENCES is a folder of labelled sequences: NAME/img/0001.png ... with NAME/groundtruth_rect.txt,
+or NAME.mp4 with NAME.txt. The tracker takes OUT/train/last.safetensors as its --weights. Compare
+both on sequences that were not trained on before you believe in it (compare_with_csrt.py).
+"""
+
+import argparse
+from pathlib import Path
+
+from mlss_core.checkpoint import DEFAULT_WEIGHTS, load_network
+from mlss_core.train.curate import CurateParams, curate
+from mlss_core.train.loop import train
+from mlss_core.train.params import TrainParams
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("sequences", type=Path)
+parser.add_argument("out", type=Path)
+parser.add_argument("--steps", type=int, default=500)
+parser.add_argument("--batch", type=int, default=8)
+args = parser.parse_args()
+
+report = curate([args.sequences], args.out / "crops", CurateParams(val_fraction=0.0))
+print(f"{report['kept']} crops")
+
+params = TrainParams(
+    crops=str(args.out / "crops"),
+    out=str(args.out / "train"),
+    steps=args.steps,
+    batch=args.batch,
+    initial_weights=str(DEFAULT_WEIGHTS),
+    network=load_network().params,  # with the calibration of the score
+    learning_rate=1e-3,  # a tenth of what training from nothing begins with
+    final_learning_rate=1e-5,
+    validation_batches=0,
+    loader_workers=0,
+)
+train(params, on_step=lambda step, figures: print(f"step {step}: loss {figures['loss']:.3f}"))
+print(args.out / "train" / "last.safetensors")
