@@ -36,6 +36,7 @@ class Setting(NamedTuple):
     precision: str
     targets: int
     bits: int
+    frame_wh: tuple[int, int] = (640, 512)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,8 @@ def time_tracker(
 ) -> Timing:
     """Time `update` and `learn` together, then each stage in a second pass."""
     tracker = make_tracker(network, setting, device)
-    frames = bench_frames(8, setting.bits)
-    for n, box in enumerate(bench_boxes(setting.targets)):
+    frames = bench_frames(8, setting.bits, *setting.frame_wh)
+    for n, box in enumerate(bench_boxes(setting.targets, *setting.frame_wh)):
         tracker.initialize(frames[0], box, str(n))
 
     turn = itertools.count(1)  # a repeated picture would count as a shutter freeze
@@ -97,10 +98,12 @@ def time_tracker(
     with staged(tracker, device) as stages:
         for i in range(steps):
             step(i)
+    width, height = setting.frame_wh
     macs = patch_macs(3 if setting.path == "plain" else 1)
     patches = setting.targets * (tracker.params.search.scales + 1 / policy.every)
     return summarise(
-        f"{setting.path} {setting.precision}, {setting.targets} target(s), {setting.bits} bit",
+        f"{setting.path} {setting.precision}, {setting.targets} target(s), {setting.bits} bit"
+        + (f", {width}x{height}" if (width, height) != (640, 512) else ""),
         times,
         {name: 1e3 * sum(values) / steps for name, values in stages.items()},
         1e3 * 2 * macs * patches / peak_flops,

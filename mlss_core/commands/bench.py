@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         Setting(path, precision, 1, 8) for path in ("folded", "robust") for precision in precisions
     ]
     settings += [Setting("robust", auto, count, 16) for count in args.targets]
+    settings += [Setting("robust", auto, 1, 16, size) for size in ((320, 256), (1280, 1024))]
     rows: list[Timing] = []
     for setting in tqdm(settings, desc="mlss bench", unit="setting", disable=None):
         peak = peaks[setting.precision]
