@@ -1,0 +1,89 @@
+"""The `ros2` commands that documents show: packages, files, arguments, types and fields exist.
+
+They cannot be run without ROS 2 from apt; `make docs-check` runs the others.
+"""
+
+import ast
+import importlib
+import importlib.util
+import re
+import shlex
+
+import pytest
+import yaml
+
+DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/topics.md", "docs/troubleshooting.md")
+
+
+@pytest.fixture(scope="module")
+def commands(repository):
+    """Every `ros2` command of the documents, as words."""
+    path = repository / "tools/check_commands.py"
+    spec = importlib.util.spec_from_file_location("check_commands", path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    texts = [command.text for name in DOCUMENTS for command in tool.commands_of(name)]
+    return [shlex.split(text, comments=True) for text in texts if text.startswith("ros2 ")]
+
+
+def selected(commands, *start):
+    found = [words for words in commands if tuple(words[1 : 1 + len(start)]) == start]
+    assert found, f"no document shows ros2 {' '.join(start)}"
+    return found
+
+
+def interface(name):
+    package, kind, word = name.split("/")
+    return getattr(importlib.import_module(f"{package}.{kind}"), word)
+
+
+def fill(message, values):
+    """Set fields from YAML; an unknown field or a value of another type raises."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            fill(getattr(message, name), value)
+        else:
+            kind = type(getattr(message, name))
+            setattr(message, name, kind(value) if kind is float else value)
+
+
+def test_published_messages_have_their_fields(commands):
+    for words in selected(commands, "topic", "pub"):
+        _, type_name, text = [word for word in words[3:] if not word.startswith("-")][:3]
+        fill(interface(type_name)(), yaml.safe_load(text))
+
+
+def test_called_services_have_their_types_and_fields(commands):
+    for words in selected(commands, "service", "call"):
+        request = interface(words[4]).Request()
+        fill(request, yaml.safe_load(words[5]) if len(words) > 5 else {})
+
+
+def test_run_executables_are_installed(commands, repository):
+    installed = set(re.findall(r'"(\w+) = mlss', (repository / "setup.py").read_text()))
+    own = [words for words in selected(commands, "run") if words[2] == "mlss_tracker_ros"]
+    assert {words[3] for words in own} <= installed
+
+
+def test_launch_files_take_the_arguments_shown(commands, repository):
+    declared = {}
+    for path in (repository / "launch").iterdir():
+        declared[path.name] = {
+            node.args[0].value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") == "DeclareLaunchArgument"
+        }
+    declared["fleet.launch.py"] |= declared["tracker.launch.py"]
+    for _, _, package, name, *arguments in selected(commands, "launch"):
+        assert package == "mlss_tracker_ros"
+        assert {argument.partition(":=")[0] for argument in arguments} <= declared[name]
+
+
+def test_set_parameters_exist(commands):
+    from mlss_core.params import tracker_params
+    from mlss_tracker_ros.parameters import NodeParams, rows
+
+    known = {row.name for params in (NodeParams(), tracker_params()) for row in rows(params)}
+    for words in selected(commands, "param"):
+        assert words[4] in known
