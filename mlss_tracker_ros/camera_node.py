@@ -96,7 +96,6 @@ class CameraNode(Node):
         length = len(self._sequence)
         self._count = min(length, params.frames or length)
         self._converted = converter(params.encoding)
-        self._frames = [self._frame(n) for n in range(self._count)] if params.preload else None
         self._rate = params.rate or self._sequence.fps or DEFAULT_RATE_HZ
         self._published = 0
         self._state = "WAITING"
@@ -109,6 +108,8 @@ class CameraNode(Node):
         self._status = self.create_publisher(
             DiagnosticStatus, "~/status", QoSProfile(depth=1, durability=latched)
         )
+        # publishers first: those who wait for images see that a camera is coming
+        self._frames = [self._frame(n) for n in range(self._count)] if params.preload else None
         self._unanswered: set[tuple[int, int]] = set()
         if params.pace_topic:
             self.create_subscription(Detection2DArray, params.pace_topic, self._on_answer, 100)
