@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from mlss_tracker_ros.heap import HeapTrimmer
+
 if TYPE_CHECKING:
     from mlss_tracker_ros.session import Session, Step
 
@@ -33,6 +35,7 @@ class Worker(Generic[Message]):
         self._on_change = on_change
         self._commands: list[Callable[[Session[Message]], object]] = []
         self._wake = threading.Condition()
+        self._trim = HeapTrimmer()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
         self._thread.start()
@@ -76,6 +79,7 @@ class Worker(Generic[Message]):
                 self._on_change()
                 if not self.session.has_work:
                     self.session.tracker.learn()
+                self._trim()
             except Exception as error:  # the device or a defect: a robot's node must live on
                 if self._closed:
                     return

@@ -235,6 +235,9 @@ def main() -> int:
     problems: list[str] = []
     samples: list[Sample] = []
     start_s = time.monotonic()
+    print(
+        "  minutes       RSS MB  threads  files  answers   p50 ms   p99 ms  MB/10 min", flush=True
+    )
     try:
         while not user.latencies and tracker.poll() is None:
             executor.spin_once(timeout_sec=0.1)
@@ -256,6 +259,8 @@ def main() -> int:
                 problems.append(f"no image was answered for {SILENT_S:g} s")
                 break
             samples.append(Sample(time.monotonic() - start_s, usage(tracker.pid)))
+            if second % max(1, round(options.minutes * 60 / ROWS)) == 0:
+                print(row(samples, user.latencies, start_s, options.minutes), flush=True)
     except KeyboardInterrupt:
         problems.append("interrupted")
     finally:
@@ -272,8 +277,6 @@ def main() -> int:
     figures = judge(samples, latencies, problems)
     summary = {"minutes": options.minutes, "seed": options.seed, **user.sent, **figures}
     (options.out / "soak.json").write_text(json.dumps({**summary, "problems": problems}, indent=1))
-    for line in table(samples, latencies):
-        print(line)
     for name, value in summary.items():
         print(f"  {name:<28} {value}")
     for problem in problems:
@@ -336,25 +339,22 @@ def slope(points: list[tuple[float, float]]) -> float:
     return median(slopes) if slopes else 0.0
 
 
-def table(samples: list[Sample], latencies: list[tuple[float, float]]) -> list[str]:
-    """The run in a dozen rows."""
-    if not samples:
-        return []
-    lines = ["  minutes       RSS MB  threads  files  answers   p50 ms   p99 ms"]
-    width_s = samples[-1].at_s / ROWS
-    for row in range(ROWS):
-        low, high = row * width_s, (row + 1) * width_s
-        held = [s.usage for s in samples if low <= s.at_s <= high]
-        times = [ms for at_s, ms in latencies if low <= at_s < high]
-        if not held or not times:
-            continue
-        rss, threads, files = (median(getattr(u, name) for u in held) for name in Usage._fields)
-        p50, p99 = np.percentile(times, (50, 99))
-        lines.append(
-            f"  {low / 60:5.1f} - {high / 60:5.1f} {rss:7.1f} {threads:8g} {files:6g} "
-            f"{len(times):8} {p50:8.1f} {p99:8.1f}"
-        )
-    return lines
+def row(
+    samples: list[Sample], latencies: list[tuple[float, float]], start_s: float, minutes: float
+) -> str:
+    """The last part of the run in a line; the slope is that of the whole run after warm-up."""
+    to_s = samples[-1].at_s
+    from_s = to_s - minutes * 60 / ROWS
+    held = [sample.usage for sample in samples if sample.at_s > from_s]
+    times = [ms for at_s, ms in latencies if from_s < at_s - start_s <= to_s] or [float("nan")]
+    rss, threads, files = (median(getattr(u, name) for u in held) for name in Usage._fields)
+    p50, p99 = np.percentile(times, (50, 99))
+    warm = [s for s in samples if s.at_s >= WARM_UP_SHARE * minutes * 60]
+    slope_mb = slope([(s.at_s / 600, s.usage.rss_mb) for s in warm[:: 1 + len(warm) // 500]])
+    return (
+        f"  {from_s / 60:5.1f} - {to_s / 60:5.1f} {rss:7.1f} {threads:8g} {files:6g} "
+        f"{len(times):8} {p50:8.1f} {p99:8.1f} {slope_mb:10.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""Free memory goes back to the system, by the thread that works."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from conftest import PATIENCE_S
+
+from mlss_tracker_ros import worker
+from mlss_tracker_ros.heap import HeapTrimmer
+
+FRAGMENTS = """
+import ctypes, sys
+from mlss_tracker_ros.heap import trim_heap
+
+def rss_mb():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+kept, freed = [], []
+for _ in range(1500):
+    freed.append(bytearray(100_000))
+    kept.append(bytearray(700))  # each keeps the pages before it from going back by themselves
+del freed
+held = rss_mb()
+trim_heap()
+print(held - rss_mb())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_what_was_freed_between_used_blocks_goes_back_to_the_system():
+    done = subprocess.run(
+        [sys.executable, "-c", FRAGMENTS], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) > 100
+
+
+def test_it_is_given_back_once_in_a_period(monkeypatch):
+    calls = []
+    monkeypatch.setattr("mlss_tracker_ros.heap.trim_heap", lambda: calls.append(1))
+    often, seldom = HeapTrimmer(period_s=0.0), HeapTrimmer(period_s=3600.0)
+    for _ in range(3):
+        often()
+        seldom()
+    assert len(calls) == 3
+
+
+def test_the_worker_gives_memory_back_between_its_steps(monkeypatch):
+    from test_session import Bench
+
+    trimmed = threading.Event()
+    monkeypatch.setattr(worker, "HeapTrimmer", lambda: trimmed.set)
+    bench = Bench()
+    bench.tracker.learn = lambda: None
+    thread = worker.Worker(bench.session, lambda step: None, lambda: None)
+    thread.post(lambda session: None)
+    assert trimmed.wait(PATIENCE_S)
+    thread.close()
