@@ -1,5 +1,6 @@
 """Box picker: window pixels to boxes, the node behind a window, and a real mouse under Xvfb."""
 
+import array
 import contextlib
 import os
 import shutil
@@ -14,10 +15,11 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from conftest import BLOB, PATIENCE_S, blob_frame
+from conftest import BLOB, PATIENCE_S, S, blob_frame, header_at
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage
 from vision_msgs.msg import Detection2D
 
 from mlss_core.box import Box
@@ -96,38 +98,50 @@ class FakeWindow:
 
 
 @pytest.fixture
-def picker(ros_context, namespace, make_client):
-    """A client with a picker's fake window and the boxes that it published."""
-    windows = []
+def make_picker(ros_context, namespace, make_client):
+    """Makes a client with a picker's fake window and the boxes that the picker published."""
+    running = []
 
-    def make_window(title, on_mouse):
-        windows.append(FakeWindow(title, on_mouse))
-        return windows[0]
+    def make(**params):
+        windows = []
 
-    client = make_client(namespace)
-    client.window, client.picked = None, []
-    client.node.destroy_publisher(client.boxes)
-    client.node.create_subscription(Detection2D, "mlss_tracker/init_box", client.picked.append, 10)
-    overrides = [Parameter("target_id", value="walker")]
-    node = BoxPicker(
-        make_window, context=ros_context, namespace=namespace, parameter_overrides=overrides
-    )
-    client.window = windows[0]
-    executor = SingleThreadedExecutor(context=ros_context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, daemon=True)
-    thread.start()
-    client.until(
-        lambda: (
-            client.images.get_subscription_count()
-            and client.node.count_publishers("mlss_tracker/init_box")
-        ),
-        "the picker",
-    )
-    yield client
-    executor.shutdown()
-    thread.join(PATIENCE_S)
-    node.destroy_node()
+        def make_window(title, on_mouse):
+            windows.append(FakeWindow(title, on_mouse))
+            return windows[0]
+
+        client = make_client(namespace)
+        client.picked = []
+        client.node.destroy_publisher(client.boxes)
+        client.node.create_subscription(
+            Detection2D, "mlss_tracker/init_box", client.picked.append, 10
+        )
+        overrides = [Parameter(name, value=value) for name, value in params.items()]
+        node = BoxPicker(
+            make_window, context=ros_context, namespace=namespace, parameter_overrides=overrides
+        )
+        client.window = windows[0]
+        executor = SingleThreadedExecutor(context=ros_context)
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin, daemon=True)
+        thread.start()
+        running.append((node, executor, thread))
+        client.until(
+            lambda: client.node.count_publishers("mlss_tracker/init_box"), "the picker's boxes"
+        )
+        return client
+
+    yield make
+    for node, executor, thread in running:
+        executor.shutdown()
+        thread.join(PATIENCE_S)
+        node.destroy_node()
+
+
+@pytest.fixture
+def picker(make_picker):
+    client = make_picker(target_id="walker")
+    client.until(client.images.get_subscription_count, "the picker's eyes")
+    return client
 
 
 DOWN, MOVE, UP = cv2.EVENT_LBUTTONDOWN, cv2.EVENT_MOUSEMOVE, cv2.EVENT_LBUTTONUP
@@ -186,6 +200,19 @@ def test_the_window_shows_what_the_tracker_answers(picker, make_tracker, namespa
         return ((green - red > 100) & (green - blue > 100)).any()
 
     picker.until(green, "the tracked box in the window")
+
+
+def test_compressed_pictures_are_shown(make_picker):
+    client = make_picker(image_transport="compressed")
+    publisher = client.node.create_publisher(CompressedImage, "image_raw/compressed", 1)
+    client.until(publisher.get_subscription_count, "the picker's eyes")
+    png = cv2.imencode(".png", blob_frame(0, dtype=np.uint16))[1].tobytes()
+    header = header_at(7 * S)
+    publisher.publish(CompressedImage(header=header, format="png", data=array.array("B", png)))
+    client.until(lambda: client.window.picture.shape[1] == 1280, "the picture")
+    client.window.events += [(DOWN, 576, 416), (UP, 703, 543)]
+    client.until(lambda: client.picked, "the box")
+    assert client.picked[0].header == header
 
 
 @pytest.mark.parametrize("how", ["q", "close"])
