@@ -13,28 +13,19 @@ import collections
 import concurrent.futures
 import dataclasses
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 
 from mlss_core.box import Box, check_box
 from mlss_core.errors import BoxError, ConfigError, SequenceError
-from mlss_core.params import ThermalParams
 from mlss_core.patch import crop_patches, search_side
-from mlss_core.sequences import find_sequences, load_sequence
-from mlss_core.thermal import ThermalNormalizer
+from mlss_core.train.tracks import VALIDATION, SequenceTrack, Track, find_tracks
 
-TARGET_PX = (
-    127  # px of a crop per target size s_z, as in the released curation (255 px = 2.008 s_z)
-)
-TRAIN, VALIDATION = 0, 1
-_MIN_VISIBLE = 0.5  # share of the target, where a sequence tells it
+TARGET_PX = 127  # of a crop per target size s_z, as released (255 px = 2.008 s_z)
 
 
 @dataclass(frozen=True)
@@ -45,162 +36,6 @@ class CurateParams:
     every: int = 6  # of a sequence, each so-manieth frame is kept
     val_fraction: float = 0.1  # share of each block of numbers that is held out
     min_box_px: float = 3.0  # boxes with a shorter side are dropped
-
-
-class Sample(NamedTuple):
-    """One labelled frame of a track."""
-
-    frame_index: int
-    grey: np.ndarray  # (H, W), 0..255
-    box: Box
-    mask: np.ndarray | None = None  # (H, W) uint8, 255 on the object
-
-
-@dataclass(frozen=True)
-class SequenceTrack:
-    """The target of a sequence that `load_sequence` reads."""
-
-    name: str
-    split: int
-    path: Path
-    every: int
-
-    def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
-        """Read each `every`-th frame that has a box."""
-        sequence = load_sequence(self.path)
-        if sequence.ground_truth is None:
-            raise SequenceError(f"expected labels for {self.path}, got none; training needs boxes")
-        normalizer = ThermalNormalizer(ThermalParams())
-        for index in range(0, len(sequence), self.every):
-            box = sequence.box(index)
-            if box is None:
-                drop("unlabelled frame")
-                continue
-            if sequence.visibility is not None and sequence.visibility[index] < _MIN_VISIBLE:
-                drop("hidden target")
-                continue
-            grey = normalizer(sequence.frames[index])
-            if normalizer.frozen:
-                drop("repeated or uniform frame")
-                continue
-            yield Sample(index, grey, box)
-
-
-@dataclass(frozen=True)
-class TrackletTrack:
-    """A few boxes of one object in single images (tracklets.json of HIT-UAV)."""
-
-    name: str
-    split: int
-    images: tuple[Path, ...]
-    corners: tuple[tuple[float, float, float, float], ...]  # xmin, ymin, xmax, ymax, 0-based
-
-    def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
-        """Read every image of the tracklet."""
-        for index, (path, (x0, y0, x1, y1)) in enumerate(
-            zip(self.images, self.corners, strict=True)
-        ):
-            grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if grey is None:
-                drop("unreadable image")
-                continue
-            yield Sample(index, grey, Box.from_corners(x0, y0, x1, y1))
-
-
-@dataclass(frozen=True)
-class CutoutTrack:
-    """One outlined object of a still image (polygons.json of coco_objects)."""
-
-    name: str
-    split: int
-    image: Path
-    polygon: tuple[float, ...]  # x, y, x, y, ... in shares of the image
-
-    def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
-        """Read the image, and draw the outline as a mask."""
-        grey = cv2.imread(str(self.image), cv2.IMREAD_GRAYSCALE)
-        if grey is None:
-            drop("unreadable image")
-            return
-        outline = np.array(self.polygon).reshape(-1, 2) * (grey.shape[1], grey.shape[0])
-        mask = np.zeros_like(grey)
-        cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 255)
-        (x0, y0), (x1, y1) = outline.min(axis=0) - 0.5, outline.max(axis=0) - 0.5
-        yield Sample(0, grey, Box.from_corners(x0, y0, x1, y1), mask)
-
-
-Track = SequenceTrack | TrackletTrack | CutoutTrack  # one object through time
-
-
-def find_tracks(source: Path, params: CurateParams) -> list[Track]:
-    """Every track below a folder: tracklets, cut-outs or sequences, split by blocks of numbers.
-
-    Raises:
-        SequenceError: the folder is missing or holds nothing that can be read.
-    """
-    source = source.resolve()
-    if not source.is_dir():
-        raise SequenceError(f"expected a data folder, got none at {source}; check the path")
-    if (source / "tracklets.json").is_file():
-        entries = json.loads((source / "tracklets.json").read_text())
-        images = {path.stem: path for path in (source / "img").iterdir()}
-        entries.sort(key=lambda entry: entry["im"][0])
-        held_out = _last_share(range(len(entries)), params.val_fraction)
-        return [
-            TrackletTrack(
-                f"{source.name}/{index:05d}",
-                VALIDATION if index in held_out else TRAIN,
-                tuple(images.get(name, source / "img" / name) for name in entry["im"]),
-                tuple(tuple(corners) for corners in entry["box"]),
-            )
-            for index, entry in enumerate(entries)
-        ]
-    if (source / "polygons.json").is_file():
-        polygons = json.loads((source / "polygons.json").read_text())
-        images = {path.stem: path for path in (source / "img").iterdir()}
-        names = sorted(polygons)
-        held_out_images = set(_last_share(names, params.val_fraction))
-        return [
-            CutoutTrack(
-                f"{source.name}/{name}_{index:02d}",
-                VALIDATION if name in held_out_images else TRAIN,
-                images.get(name, source / "img" / name),
-                tuple(polygon),
-            )
-            for name in names
-            for index, polygon in enumerate(polygons[name])
-        ]
-    paths = find_sequences(source)
-    held_out_paths = split_by_blocks(paths, params.val_fraction)
-    return [
-        SequenceTrack(
-            f"{source.name}/{path.name if path.is_dir() else path.stem}",
-            VALIDATION if path in held_out_paths else TRAIN,
-            path,
-            params.every,
-        )
-        for path in paths
-    ]
-
-
-def split_by_blocks(paths: Sequence[Path], val_fraction: float) -> set[Path]:
-    """Choose what to hold out: the last numbers of every series `NAME_123`.
-
-    Neighbouring numbers are often cut from one recording, so one block at the end is taken, never
-    single clips at random.
-    """
-    series = collections.defaultdict(list)
-    for path in sorted(paths):
-        name = re.sub(r"\d+$", "", path.stem)
-        number = path.stem.removeprefix(name)
-        series[path.parent, name].append((int(number or 0), path))
-    blocks = ([path for _, path in sorted(block)] for block in series.values())
-    return {path for block in blocks for path in _last_share(block, val_fraction)}
-
-
-def _last_share(items: Sequence, fraction: float) -> Sequence:
-    count = round(len(items) * fraction)
-    return items[len(items) - count :]
 
 
 def curate(
@@ -230,7 +65,7 @@ def curate(
     """
     shards = []
     for source in sources:
-        tracks = find_tracks(source, params)
+        tracks = find_tracks(source, params.every, params.val_fraction)
         step = tracks_per_shard if isinstance(tracks[0], SequenceTrack) else 16 * tracks_per_shard
         for number, start in enumerate(range(0, len(tracks), step)):
             shards.append(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlss_core.errors import SequenceError
-from mlss_core.train.curate import TRAIN
+from mlss_core.train.tracks import TRAIN
 
 
 class CropLibrary:

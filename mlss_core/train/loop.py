@@ -14,7 +14,6 @@ from torch import distributed as dist
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError
 from mlss_core.train.boxes import BoxBatch, BoxPairs, BoxTerms
-from mlss_core.train.curate import TRAIN, VALIDATION
 from mlss_core.train.library import CropLibrary
 from mlss_core.train.log import RunLog
 from mlss_core.train.optimizer import learning_rate
@@ -23,6 +22,7 @@ from mlss_core.train.params import TrainParams
 from mlss_core.train.processes import join_processes, leave_processes
 from mlss_core.train.state import load_state, save_state
 from mlss_core.train.step import Run, Terms, start_run, train_step
+from mlss_core.train.tracks import TRAIN, VALIDATION
 from mlss_core.train.validate import check_clips, clip_success, held_out_terms
 
 STATE = "state.safetensors"  # everything, to resume

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -196,6 +197,18 @@ def make_client(ros_context: Context) -> Iterator[Callable[..., Client]]:
         client.close()
 
 
+@contextlib.contextmanager
+def spinning(node: Node) -> Iterator[None]:
+    """Spin a node in a thread of its own."""
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    yield
+    executor.shutdown()
+    thread.join(PATIENCE_S)
+
+
 @pytest.fixture
 def make_tracker(
     ros_context: Context, weights: str, make_client: Callable
@@ -207,27 +220,22 @@ def make_tracker(
     """
     from mlss_tracker_ros.tracker_node import TrackerNode
 
-    running: list[tuple[TrackerNode, SingleThreadedExecutor, threading.Thread]] = []
+    with contextlib.ExitStack() as running:
 
-    def make(namespace: str, **params: object) -> TrackerNode:
-        defaults = {"weights": weights, "presence.enabled": False, "image_timeout_s": 3600.0}
-        given = {**defaults, **params}
-        overrides = [Parameter(name, value=value) for name, value in given.items()]
-        node = TrackerNode(context=ros_context, namespace=namespace, parameter_overrides=overrides)
-        node.start()
-        executor = SingleThreadedExecutor(context=ros_context)
-        executor.add_node(node)
-        thread = threading.Thread(target=executor.spin, daemon=True)
-        thread.start()
-        running.append((node, executor, thread))
-        return node
+        def make(namespace: str, **params: object) -> TrackerNode:
+            defaults = {"weights": weights, "presence.enabled": False, "image_timeout_s": 3600.0}
+            given = {**defaults, **params}
+            overrides = [Parameter(name, value=value) for name, value in given.items()]
+            node = TrackerNode(
+                context=ros_context, namespace=namespace, parameter_overrides=overrides
+            )
+            node.start()
+            running.callback(node.destroy_node)
+            running.callback(node.close)
+            running.enter_context(spinning(node))
+            return node
 
-    yield make
-    for node, executor, thread in running:
-        executor.shutdown()
-        thread.join(PATIENCE_S)
-        node.close()
-        node.destroy_node()
+        yield make
 
 
 @pytest.fixture

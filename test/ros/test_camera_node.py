@@ -1,13 +1,12 @@
 """The camera on a real graph: what it shows, when, and with which stamps."""
 
-import threading
+import contextlib
 
 import cv2
 import numpy as np
 import pytest
-from conftest import LATCHED, PATIENCE_S, S, blob_frame
+from conftest import LATCHED, S, blob_frame, spinning
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -65,23 +64,18 @@ class Viewer:
 
 @pytest.fixture
 def make_camera(ros_context, make_client):  # which ends after it, as for make_tracker
-    running = []
+    with contextlib.ExitStack() as running:
 
-    def make(namespace, **params):
-        overrides = [Parameter(name, value=value) for name, value in params.items()]
-        node = CameraNode(context=ros_context, namespace=namespace, parameter_overrides=overrides)
-        executor = SingleThreadedExecutor(context=ros_context)
-        executor.add_node(node)
-        thread = threading.Thread(target=executor.spin, daemon=True)
-        thread.start()
-        running.append((node, executor, thread))
-        return node
+        def make(namespace, **params):
+            overrides = [Parameter(name, value=value) for name, value in params.items()]
+            node = CameraNode(
+                context=ros_context, namespace=namespace, parameter_overrides=overrides
+            )
+            running.callback(node.destroy_node)
+            running.enter_context(spinning(node))
+            return node
 
-    yield make
-    for node, executor, thread in running:
-        executor.shutdown()
-        thread.join(PATIENCE_S)
-        node.destroy_node()
+        yield make
 
 
 @pytest.fixture
