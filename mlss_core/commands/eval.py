@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import os
 import platform
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlss_core.errors import ConfigError, MlssError, SequenceError
+from mlss_core.errors import ConfigError
 from mlss_core.evaluate.corrupt import LEVELS, Corruption, corrupt
 from mlss_core.evaluate.report import (
     TrackerScores,
@@ -21,9 +20,9 @@ from mlss_core.evaluate.report import (
     table_rows,
 )
 from mlss_core.evaluate.results import RunInfo
-from mlss_core.evaluate.run import Job, Source, make_jobs, open_source, run_jobs
+from mlss_core.evaluate.run import Job, make_jobs, run_jobs
+from mlss_core.evaluate.sources import Source, collect, read_names
 from mlss_core.evaluate.trackers import PROFILES, TrackerOptions, TrackerSpec, parse_trackers
-from mlss_core.sequences import find_sequences
 
 EPILOG = """trackers:
   mlssnet, reference   ours, profiles robust and reference; NAME=W.safetensors for other weights
@@ -107,66 +106,6 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def collect(
-    roots: Sequence[Path], patterns: Sequence[str] | None, match: str | None
-) -> tuple[list[Source], dict[str, str]]:
-    """Open every wanted sequence below `roots`.
-
-    Returns:
-        The usable ones by name, and the reason per unusable path.
-
-    Raises:
-        SequenceError: a folder holds none, none is left, or two have the same name.
-    """
-    sources: dict[str, Source] = {}
-    unusable: dict[str, str] = {}
-    for root in roots:
-        paths = find_sequences(root)
-        if not paths:
-            raise SequenceError(
-                f"expected sequences below {root}, got none; give a folder that holds "
-                "NAME/img + NAME/groundtruth_rect.txt, or NAME.mp4 + NAME.txt"
-            )
-        for path in paths:
-            if not _wanted(path, patterns, match):
-                continue
-            try:
-                source = open_source(path)
-            except MlssError as error:
-                unusable[str(path)] = str(error)
-                continue
-            known = sources.setdefault(source.name, source)
-            if known.path.resolve() != path.resolve():
-                raise SequenceError(
-                    f"expected sequences with different names, got {known.path} and {path}; "
-                    "rename one or evaluate them apart"
-                )
-    if not sources:
-        reasons = "".join(f"\n  {reason}" for reason in unusable.values())
-        raise SequenceError(
-            "expected a sequence to evaluate, got none that fits; check --list and --match"
-            + (f", and:{reasons}" if reasons else "")
-        )
-    return [sources[name] for name in sorted(sources)], unusable
-
-
-def read_names(path: Path | None) -> list[str] | None:
-    """Names or patterns, one a line; of a path, such as `mlss curate` writes, the name counts.
-
-    Blank lines and lines that start with # are skipped.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    if path is None:
-        return None
-    if not path.is_file():
-        raise ConfigError(f"expected a list of names {path}, got no file; correct --list")
-    lines = (line.strip() for line in path.read_text().splitlines())
-    names = [line for line in lines if line and not line.startswith("#")]
-    return [Path(name).stem if "/" in name else name for name in names]
-
-
 def parse_corruptions(kinds: str, levels: str, seed: int) -> list[Corruption]:
     """Every kind at every level.
 
@@ -181,13 +120,6 @@ def parse_corruptions(kinds: str, levels: str, seed: int) -> list[Corruption]:
             f"expected levels such as 1,3,5, got {levels!r}; correct --levels"
         ) from error
     return [Corruption(name, number, seed) for name in names for number in numbers]
-
-
-def _wanted(path: Path, patterns: Sequence[str] | None, match: str | None) -> bool:
-    name = path.resolve().name if path.is_dir() else path.stem
-    if match is not None and not fnmatch.fnmatchcase(name, match):
-        return False
-    return patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _run_with_progress(jobs: list[Job], processes: int) -> list[str]:

@@ -16,6 +16,7 @@ from mlss_core.evaluate.corrupt import Corruption, corrupt
 from mlss_core.evaluate.metrics import Array, first_valid_row
 from mlss_core.evaluate.pool import WorkerDiedError, run_parallel
 from mlss_core.evaluate.results import RunInfo, digest, load_info, save_run
+from mlss_core.evaluate.sources import Source
 from mlss_core.evaluate.trackers import (
     Tracker,
     TrackerOptions,
@@ -24,19 +25,6 @@ from mlss_core.evaluate.trackers import (
     tracker_key,
 )
 from mlss_core.sequences import Sequence, load_sequence
-
-
-@dataclass(frozen=True)
-class Source:
-    """A labelled sequence and where it lies, so that every process can open it by itself."""
-
-    path: Path
-    sequence: Sequence
-
-    @property
-    def name(self) -> str:
-        """Name in tables and of result files."""
-        return self.sequence.name
 
 
 @dataclass(frozen=True)
@@ -50,27 +38,6 @@ class Job:
     corruption: Corruption | None
     folder: Path  # of this tracker's results
     key: dict[str, str]
-
-
-def open_source(path: Path) -> Source:
-    """Open a sequence and check that it can be evaluated.
-
-    Raises:
-        SequenceError: it cannot be read, has no boxes or another count of boxes than frames, or
-            no valid box.
-    """
-    sequence = load_sequence(path)
-    if sequence.ground_truth is None:
-        raise SequenceError(
-            f"expected ground truth beside {path}, got frames alone; add groundtruth_rect.txt"
-        )
-    if len(sequence.ground_truth) != len(sequence.frames):
-        raise SequenceError(
-            f"expected one box per frame in {path}, got {len(sequence.ground_truth)} boxes for "
-            f"{len(sequence.frames)} frames; correct the label file"
-        )
-    first_valid_row(sequence.ground_truth)
-    return Source(path, sequence)
 
 
 def make_jobs(

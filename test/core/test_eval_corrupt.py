@@ -7,7 +7,7 @@ from eval_sequences import write_sequence
 
 from mlss_core.errors import ConfigError
 from mlss_core.evaluate.corrupt import LEVELS, Corruption, corrupt
-from mlss_core.evaluate.run import open_source
+from mlss_core.evaluate.sources import open_source
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from eval_sequences import write_sequence
 
 from mlss_core.errors import CheckpointError
 from mlss_core.evaluate.peers import OpenCvTracker
-from mlss_core.evaluate.run import open_source, track
+from mlss_core.evaluate.run import track
+from mlss_core.evaluate.sources import open_source
 from mlss_core.evaluate.trackers import TrackerOptions, TrackerSpec, build_tracker
 
 

@@ -19,7 +19,8 @@ from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError, SequenceError
 from mlss_core.evaluate.metrics import overlaps
 from mlss_core.evaluate.peers import OpenCvTracker
-from mlss_core.evaluate.run import open_source, track
+from mlss_core.evaluate.run import track
+from mlss_core.evaluate.sources import open_source
 from mlss_core.evaluate.trackers import (
     StaticTracker,
     TrackerOptions,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bags import image_fields, write_bag
 from seeded import seeded_box, seeded_frames, seeded_network
-from test_sequences import image_fields, write_bag
 
 from mlss_core.box import Box
 from mlss_core.checkpoint import save_checkpoint
