@@ -72,12 +72,19 @@ colcon: setup
 # 5,000 and more examples for converters, boxes, parameters and readers; then 2,000 hostile
 # messages to a live node.
 fuzz: setup
-	FUZZ_EXAMPLES=1000 FUZZ_MESSAGES=1200 $(BIN)/python -m pytest --timeout 3600 test/core/test_fuzz_core.py \
-	  test/core/test_fuzz_files.py test/ros/test_fuzz_messages.py test/ros/test_hostile.py $(ARGS)
+	FUZZ_EXAMPLES=600 FUZZ_MESSAGES=1200 $(BIN)/python -m pytest --timeout 3600 \
+	  test/core/test_fuzz_core.py test/core/test_fuzz_files.py test/ros/test_fuzz_messages.py \
+	  test/ros/test_hostile.py $(ARGS)
 
 MINUTES ?= 10
 soak: setup
 	$(BIN)/python tools/reliability/soak.py --minutes $(MINUTES) $(ARGS)
+
+audit: setup  # needs the OSV database; what could not be looked up is a failure
+	@test -x build/audit-env/bin/pip-audit || { $(BIN)/python -m venv build/audit-env && \
+	  build/audit-env/bin/pip install -q pip-audit==2.10.1; }
+	build/audit-env/bin/pip-audit --strict --vulnerability-service osv --disable-pip --no-deps \
+	  --requirement tools/embedded_ros/constraints.txt $(ARGS)
 
 load: setup
 	$(BIN)/python tools/reliability/load.py $(ARGS)

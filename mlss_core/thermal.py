@@ -148,7 +148,10 @@ class ThermalNormalizer:
         low, high = limits
         missing = max(self.params.min_span - (high - low), 0.0)
         low, high = low - missing / 2, high + missing / 2
-        return np.clip((counts.astype(np.float32) - low) * (255.0 / (high - low)), 0, 255)
+        grey = counts.astype(np.float32)  # the one array as large as the picture
+        grey -= low
+        grey *= 255.0 / (high - low)
+        return np.clip(grey, 0, 255, out=grey)
 
 
 class DeadPixels:

@@ -1,7 +1,7 @@
 """Gives free memory back to the system.
 
 glibc keeps what was freed between blocks still in use. A node whose images and batches come and go
-in many sizes then grows for hours, by 40 MB in 10 minutes under `make soak`, with nothing leaking.
+in many sizes then grows for hours, by 25 MB in 10 minutes under `make soak`, with nothing leaking.
 """
 
 from __future__ import annotations

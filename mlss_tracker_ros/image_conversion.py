@@ -22,8 +22,9 @@ from std_msgs.msg import Header
 from mlss_core.errors import FrameError
 from mlss_tracker_ros.texts import short
 
-MAX_FRAME_BYTES = 32 << 20
-"""Largest picture accepted: 4096 x 4096 px of 16 bit; thermal cameras end at about 6 MB."""
+MAX_FRAME_PIXELS = 4 << 20
+"""Most pixels accepted, 2048 x 2048; thermal cameras end at 1920 x 1536. Normalising a picture
+takes up to 20 bytes a pixel for a moment, and a hostile one may not cost 100 MB."""
 
 
 class _Layout(NamedTuple):
@@ -60,7 +61,7 @@ def frame_from_image(message: Image) -> np.ndarray:
 
     Raises:
         FrameError: no pixels, a step or data length that does not fit, more than
-            MAX_FRAME_BYTES, or an encoding that neither this module nor cv_bridge reads.
+            MAX_FRAME_PIXELS, or an encoding that neither this module nor cv_bridge reads.
     """
     layout = _LAYOUTS.get(message.encoding)
     row_bytes = message.width * (layout.channels * layout.dtype.itemsize if layout else 1)
@@ -85,7 +86,7 @@ def frame_from_compressed(message: CompressedImage) -> np.ndarray:
 
     Raises:
         FrameError: empty, truncated or damaged data, another format, or a picture that would take
-            more than MAX_FRAME_BYTES.
+            more than MAX_FRAME_PIXELS.
     """
     data = memoryview(message.data).cast("B")
     if data[:8] == _PNG_SIGNATURE:
@@ -175,9 +176,9 @@ def _check_size(message: Image, row_bytes: int) -> None:
             f"expected {message.step * message.height} bytes (step x height), got "
             f"{len(message.data)} for an {described}; check the camera driver"
         )
-    if row_bytes * message.height > MAX_FRAME_BYTES:
+    if message.width * message.height > MAX_FRAME_PIXELS:
         raise FrameError(
-            f"expected at most {MAX_FRAME_BYTES >> 20} MiB of pixels, got an {described}; "
+            f"expected at most {MAX_FRAME_PIXELS} pixels, got an {described}; "
             "scale it down before the tracker"
         )
 
@@ -227,7 +228,6 @@ def _frame_from_other_encoding(message: Image) -> np.ndarray:
 class _EncodedSize(NamedTuple):
     width: int
     height: int
-    bytes_per_pixel: int
 
 
 def _check_decoded_size(size: _EncodedSize) -> None:
@@ -236,15 +236,14 @@ def _check_decoded_size(size: _EncodedSize) -> None:
             f"expected a picture with pixels, got {size.width}x{size.height} px; "
             "check the publisher"
         )
-    if size.width * size.height * size.bytes_per_pixel > MAX_FRAME_BYTES:
+    if size.width * size.height > MAX_FRAME_PIXELS:
         raise FrameError(
-            f"expected at most {MAX_FRAME_BYTES >> 20} MiB once decoded, got {size.width}x"
+            f"expected at most {MAX_FRAME_PIXELS} pixels once decoded, got {size.width}x"
             f"{size.height} px; scale it down before the tracker"
         )
 
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type (PNG specification, table 11.1)
 
 
 def _check_png(data: memoryview) -> _EncodedSize:
@@ -262,9 +261,7 @@ def _check_png(data: memoryview) -> _EncodedSize:
             )
         if kind == b"IHDR" and length == 13 and size is None:
             width, height = (int.from_bytes(data[at + o : at + o + 4], "big") for o in (8, 12))
-            depth, colour = data[at + 16], data[at + 17]
-            channels = _PNG_CHANNELS.get(colour, 4)
-            size = _EncodedSize(width, height, channels * max(1, depth // 8))
+            size = _EncodedSize(width, height)
         if kind == b"IEND" and size is not None:
             return size
         at = end
@@ -285,7 +282,7 @@ def _check_jpeg(data: memoryview) -> _EncodedSize:
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 10 <= len(data):
             height, width = (int.from_bytes(data[at + o : at + o + 2], "big") for o in (5, 7))
-            size = _EncodedSize(width, height, data[at + 9])
+            size = _EncodedSize(width, height)
         if marker == 0xDA:
             break
         at += 2 + length

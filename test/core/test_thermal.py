@@ -1,3 +1,5 @@
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -174,3 +176,16 @@ def test_repeated_frames_make_no_pixel_dead_and_mending_can_be_switched_off():
         frame = noisy(seed)
         frame[20, 30] = 255
         assert normalize(frame)[20, 30] == 255
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_normalising_the_largest_picture_that_the_node_accepts_takes_under_100_mb(dtype):
+    frame = np.zeros((2048, 2048), dtype)
+    frame[0, 0] = 200
+    normalize = ThermalNormalizer(ThermalParams())
+    tracemalloc.start()
+    normalize(frame)
+    normalize(frame[::-1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6

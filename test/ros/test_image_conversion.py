@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from mlss_core.errors import FrameError
 from mlss_tracker_ros.image_conversion import (
     DIRECT_ENCODINGS,
-    MAX_FRAME_BYTES,
+    MAX_FRAME_PIXELS,
     frame_from_compressed,
     frame_from_image,
     image_from_frame,
@@ -181,9 +181,11 @@ def test_absurd_sizes_are_refused_without_allocating(encoding):
 
 def test_a_frame_over_the_limit_is_refused():
     width = 8192
-    message = Image(width=width, height=MAX_FRAME_BYTES // width + 1, step=width, encoding="mono8")
+    message = Image(
+        width=width, height=MAX_FRAME_PIXELS // width + 1, step=width, encoding="mono8"
+    )
     message.data = array.array("B", bytes(message.step * message.height))
-    with pytest.raises(FrameError, match="at most 32 MiB"):
+    with pytest.raises(FrameError, match="at most 4194304 pixels"):
         frame_from_image(message)
 
 
@@ -248,7 +250,7 @@ def test_a_decompression_bomb_is_refused_by_its_header():
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
     bomb += chunk(b"IDAT", zlib.compress(bytes(10_000_000), 9)) + chunk(b"IEND", b"")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(FrameError, match="at most 32 MiB once decoded"):
+    with pytest.raises(FrameError, match="at most 4194304 pixels once"):
         frame_from_compressed(CompressedImage(format="png", data=array.array("B", bomb)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
 
