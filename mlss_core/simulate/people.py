@@ -11,7 +11,6 @@ from mlss_core.simulate.solids import Point, Solid
 
 STRIDE_M = 1.3  # two steps of an adult who strolls
 SPEED_M_S = 1.35
-HEIGHT_M = 1.75
 _HIP_M, _THIGH_M, _SHIN_M = 0.92, 0.44, 0.42
 _SHOULDER_M, _UPPER_ARM_M, _FOREARM_M = 1.44, 0.29, 0.25
 

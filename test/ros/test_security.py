@@ -19,8 +19,8 @@ FORBIDDEN_IMPORTS = {
     "pickle": set(),
     "requests": set(),
     "shelve": set(),
-    "socket": {"mlss_tracker_ros/demo.py"},  # looks for a free domain
-    "subprocess": {"mlss_tracker_ros/demo.py"},  # starts the demo's own nodes, without a shell
+    "socket": {"mlss_tracker_ros/demo_processes.py"},  # looks for a free domain
+    "subprocess": {"mlss_tracker_ros/demo_processes.py"},  # the demo's own nodes, without a shell
     "urllib": set(),
 }
 

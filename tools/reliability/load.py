@@ -28,7 +28,7 @@ from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from mlss_core.box import Box
-from mlss_tracker_ros.demo import own_graph
+from mlss_tracker_ros.demo_processes import own_graph
 from mlss_tracker_ros.detections import detection_from_box
 from mlss_tracker_ros.diagnostics import parse_status
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlss_tracker_ros.demo import end_with_parent
+from mlss_tracker_ros.demo_processes import end_with_parent
 
 TRACKER = ["-m", "mlss_tracker_ros.tracker_node"]
 CAMERA = [str(Path(__file__).with_name("fault_camera.py"))]

@@ -36,7 +36,7 @@ from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from mlss_core.box import Box
-from mlss_tracker_ros.demo import own_graph
+from mlss_tracker_ros.demo_processes import own_graph
 from mlss_tracker_ros.detections import detection_from_box
 
 MAX_SLOPE_MB = 5.0  # in 10 minutes
