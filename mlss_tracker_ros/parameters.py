@@ -6,6 +6,7 @@ twice. `python -m mlss_tracker_ros.parameters` prints the table as `config/track
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator
@@ -255,8 +256,9 @@ def _typed(row: Row, value: Any) -> Any:
     default = row.default
     if isinstance(default, float) and type(value) is int:
         value = float(value)
-    if isinstance(default, tuple) and not isinstance(value, str | bytes | bool | None):
-        value = tuple(float(number) for number in value)
+    if isinstance(default, tuple) and hasattr(value, "__len__"):
+        with contextlib.suppress(TypeError, ValueError):  # no numbers: refused below
+            value = tuple(float(number) for number in value)
     if type(value) is not type(default):
         raise ConfigError(
             f"expected parameter {row.name} to be of type {type(default).__name__}, got "

@@ -237,3 +237,11 @@ def test_any_camera_parameter_is_refused_or_taken(field, value):
 
 def one_line(text: object) -> None:
     assert "\n" not in str(text)
+
+
+@pytest.mark.parametrize("value", [0, 1.5, True, "1,2,3,4", [""], ["a"] * 4, [1.0, 2.0]])
+def test_a_box_parameter_that_is_no_four_numbers_is_refused_with_the_reason(value):
+    changes = [Parameter("init_box", value=value)]
+    answer = check_changes(Values(), changes, NodeParams())
+    assert not answer.successful
+    assert "init_box" in answer.reason

@@ -180,10 +180,8 @@ def test_absurd_sizes_are_refused_without_allocating(encoding):
 
 
 def test_a_frame_over_the_limit_is_refused():
-    width = 8192
-    message = Image(
-        width=width, height=MAX_FRAME_PIXELS // width + 1, step=width, encoding="mono8"
-    )
+    width, height = 8192, MAX_FRAME_PIXELS // 8192 + 1
+    message = Image(width=width, height=height, step=width, encoding="mono8")
     message.data = array.array("B", bytes(message.step * message.height))
     with pytest.raises(FrameError, match="at most 4194304 pixels"):
         frame_from_image(message)
