@@ -23,12 +23,15 @@ EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement
 # Windows for box_picker. Not in "all": it takes the place of the headless build's files.
 EXTRAS["gui"] = ["opencv-contrib-python>=4.5.4,<5"]
 EXTRAS["docs"] = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1,<2"]
-EXTRAS["dev"] = [
-    "colcon-common-extensions",
+EXTRAS["test"] = [  # with pytest here, `colcon test` runs it
     "hypothesis",
-    "mypy",
     "pytest<8.4",  # launch_testing breaks with newer ones
     "pytest-timeout",
+]
+EXTRAS["dev"] = [
+    *EXTRAS["test"],
+    "colcon-common-extensions",
+    "mypy",
     "ruff",
     "setuptools<80",  # colcon-core
     "types-PyYAML",

@@ -70,8 +70,11 @@ def test_wheel_says_its_licence_and_whose_data_it_learnt_from(wheel):
 
 def test_wheel_offers_the_extras(wheel):
     path = f"mlss_tracker_ros-{mlss_core.__version__}.dist-info/METADATA"
-    extras = set(re.findall(r"^Provides-Extra: (\w+)$", wheel.read(path).decode(), re.MULTILINE))
+    metadata = wheel.read(path).decode()
+    extras = set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE))
     assert {"train", "eval", "gui", "export"} <= extras
+    # where colcon looks before it runs pytest for `colcon test`
+    assert re.search(r'^Requires-Dist: pytest[<;].*extra == "test"', metadata, re.MULTILINE)
 
 
 def test_wheel_offers_the_commands_and_each_leads_to_a_main(wheel, repository):
