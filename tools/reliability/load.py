@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from processes import CAMERA, TRACKER, end, start_node, usage
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2D, Detection2DArray
 
@@ -54,7 +56,8 @@ class Camera:
         prefix = f"{namespace}/mlss_tracker"
         self.boxes = node.create_publisher(Detection2D, f"{prefix}/init_box", 10)
         node.create_subscription(Detection2DArray, f"{prefix}/detections", self._detections, 10)
-        node.create_subscription(
+        self._node = node
+        self._shown = node.create_subscription(
             Detection2DArray, f"{namespace}/fault_camera/truth", self._on_truth, 10
         )
         node.create_subscription(DiagnosticStatus, f"{prefix}/status", self._status, 10)
@@ -85,10 +88,14 @@ class Camera:
         for shown in self.truth.detections[:count]:
             center = shown.bbox.center.position
             box = Box(center.x, center.y, shown.bbox.size_x, shown.bbox.size_y)
-            self.boxes.publish(detection_from_box(box, shown.header, shown.id))
+            # no stamp, so the newest image: a busy client hears of the blobs late
+            self.boxes.publish(detection_from_box(box, Header(), shown.id))
 
     def _on_truth(self, message: Detection2DArray) -> None:
         self.truth = message
+        if self._shown is not None:  # one is enough; the others would keep the client busy
+            self._node.destroy_subscription(self._shown)
+            self._shown = None
 
     def _status(self, message: DiagnosticStatus) -> None:
         self.figures = parse_status(message)
@@ -162,6 +169,8 @@ def main() -> int:
             if process.poll() is not None:
                 problems.append(f"{name} ended with code {process.returncode}")
     finally:
+        for process in processes.values():  # all at once: each first finishes its image
+            process.send_signal(signal.SIGINT)
         codes = {name: end(process) for name, process in processes.items()}
         executor.shutdown()
         node.destroy_node()

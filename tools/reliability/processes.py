@@ -61,7 +61,7 @@ def start_node(
 def end(process: subprocess.Popen[bytes]) -> int:
     """End a process as Ctrl-C does; returns its exit code (-9 when it had to be killed)."""
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)  # a second one does no harm
     deadline = time.monotonic() + END_S
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
