@@ -213,6 +213,13 @@ class BoxParams(_Checked):
         range=(0, 1),
         source="docs/evaluation.md",
     )
+    stiffness: float = _param(
+        1.0,
+        "Pull of width and height towards the init box, against the head's correction: at 1 a "
+        "change of up to a third is followed about half way, a larger one but for that.",
+        range=(0, 100),
+        source="docs/evaluation.md",
+    )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mlss_core.patch import crop_patches, search_side
 
 _PLACE_LIMIT = 0.25  # of a side: the head saw errors of 0.08, seldom 0.2, in training
 _SIZE_LIMIT = 0.5  # of the logarithm of a side: it saw 0.18, seldom 0.36
+_PULL_LIMIT = 0.3  # of the logarithm of a side: what has grown more is not held back more
 _ASPECT_LIMIT = math.log(3.0)  # change of the aspect since the first frame: a turn, no collapse
 
 
@@ -45,15 +46,15 @@ class BoxRefiner:
         boxes: Sequence[Box],
         fills: Sequence[float],
         looks: Sequence[FirstLook],
+        starts: Sequence[Box],
     ) -> list[Box]:
-        """Correct the boxes of N targets in the frame `pixels` (H, W)."""
+        """Correct the boxes of N targets in the frame `pixels` (H, W); `starts`: init boxes."""
         patches, sides = self._see(pixels, boxes, fills)
         first = FirstLook(*(torch.cat(parts) for parts in zip(*looks, strict=True)))
         changes = self._head(first, patches, sides).double().cpu()
-        ratios = (first.sides[:, 0] / first.sides[:, 1]).double().cpu()
         return [
-            self._corrected(box, change, float(ratio))
-            for box, change, ratio in zip(boxes, changes.tolist(), ratios, strict=True)
+            self._corrected(box, start, change)
+            for box, start, change in zip(boxes, starts, changes.tolist(), strict=True)
         ]
 
     def _see(
@@ -68,10 +69,15 @@ class BoxRefiner:
         )
         return patches.to(self._device), torch.tensor(shares, device=self._device)
 
-    def _corrected(self, box: Box, change: list[float], first_aspect: float) -> Box:
+    def _corrected(self, box: Box, start: Box, change: list[float]) -> Box:
         right, down = (_within(step, _PLACE_LIMIT) for step in change[:2])
-        wider, higher = (self._rates.size_rate * _within(f, _SIZE_LIMIT) for f in change[2:])
-        aspect = math.log(box.w / box.h / first_aspect) + wider - higher
+        grown = math.log(box.w / start.w), math.log(box.h / start.h)
+        wider, higher = (
+            self._rates.size_rate
+            * _within(step - self._rates.stiffness * _within(so_far, _PULL_LIMIT), _SIZE_LIMIT)
+            for step, so_far in zip(change[2:], grown, strict=True)
+        )
+        aspect = grown[0] - grown[1] + wider - higher
         excess = aspect - _within(aspect, _ASPECT_LIMIT)
         return Box(
             box.cx + self._rates.place_rate * right * box.w,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,18 +11,20 @@ from torch import Tensor
 
 from mlss_core.box import Box, check_box
 from mlss_core.checkpoint import load_box_head, load_network
+from mlss_core.cutting import cut_regions
 from mlss_core.egomotion import EgoMotion
 from mlss_core.errors import FrameError
 from mlss_core.model.backbone import Features
-from mlss_core.model.box_head import BoxHead, FirstLook
+from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
-from mlss_core.patch import crop_patches, crop_pyramid_as_released, search_side
-from mlss_core.presence import TrackState, next_state, peak_score
+from mlss_core.patch import search_side
+from mlss_core.presence import TrackState, peak_score
 from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
 from mlss_core.refine import BoxRefiner
 from mlss_core.response import Peak, locate
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
+from mlss_core.target import Target, expect_step, searches_widely, take_box, take_sighting
 from mlss_core.thermal import ThermalNormalizer
 
 if TYPE_CHECKING:
@@ -37,24 +38,6 @@ class TrackResult(NamedTuple):
     box: Box | None  # px of the frame given; None while lost
     score: float  # 0..1
     state: TrackState
-
-
-@dataclass
-class _Target:
-    target_id: str
-    box: Box  # px of the normalised frame
-    size_px: float  # s_z: target size with context
-    first_size_px: float
-    templates: Templates  # batch of one
-    fill: float  # grey level outside the frame, from the first frame
-    first_templates: Templates
-    first_look: FirstLook | None  # None without a box head
-    score: float = 1.0
-    state: TrackState = TrackState.TRACKING
-    low_frames: int = 0  # in a row under `lost_below`
-    lost_frames: int = 0  # in a row without a box
-    frozen_frames: int = 0  # in a row of a shutter
-    unlearnt_frames: int = 0  # since its template was last updated
 
 
 class MLSSTracker:
@@ -101,14 +84,12 @@ class MLSSTracker:
             else None
         )
         self._patch_px = network.params.patch_px
-        self._stride_px = network.params.stride_px
-        self._response_share = (  # of the region's side that the response covers
-            network.params.response_cells * self._stride_px / self._patch_px
-        )
+        self._cell_share = network.params.stride_px / self._patch_px  # of the region's side
+        self._response_share = network.params.response_cells * self._cell_share
         self._start_stream()
-        self._targets: dict[str, _Target] = {}
+        self._targets: dict[str, Target] = {}
         self._frame_hw: tuple[int, int] | None = None
-        self._unlearnt: list[tuple[_Target, Tensor]] = []  # exemplars to roll in before searching
+        self._unlearnt: list[tuple[Target, Tensor]] = []  # exemplars to roll in before searching
         self.last_peaks: list[Peak] = []  # of the last update, for debugging
 
     @property
@@ -141,7 +122,7 @@ class MLSSTracker:
         exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
         templates = self._network.templates_from(self._network.features(exemplar))
         look = self._refiner.remember(pixels, box, fill) if self._refiner else None
-        target = _Target(target_id, box, size_px, size_px, templates, fill, templates, look)
+        target = Target(target_id, box, size_px, box, size_px, templates, fill, templates, look)
         self._targets.pop(target_id, None)
         self._targets[target_id] = target
         self._frame_hw = frame.shape[:2]
@@ -170,11 +151,12 @@ class MLSSTracker:
                 target.frozen_frames += 1
             return [self._result(target, TrackState.FROZEN) for target in targets]
         if only is None and self.params.search.ego_motion:
-            _shift(targets, self._ego_motion(grey), grey.shape)
+            expect_step(targets, self._ego_motion(grey), grey.shape)
         pixels = self._upload(grey)
         exemplar_sizes = [target.size_px for target in targets]
         for target, sighting in zip(targets, self._search(targets, pixels), strict=True):
-            self._move(target, sighting, grey.shape)
+            score = self._score(sighting.peak)
+            take_sighting(target, sighting, score, self._cell_share, self.params, grey.shape)
         self._refine_boxes(targets, pixels)
         self._cut_exemplars(targets, exemplar_sizes, pixels)
         return [self._result(target, target.state) for target in targets]
@@ -221,7 +203,7 @@ class MLSSTracker:
                 f"{frame.shape[1]}x{frame.shape[0]}; clear() and initialise the targets again"
             )
 
-    def _search(self, targets: list[_Target], pixels: Tensor) -> list[Sighting]:
+    def _search(self, targets: list[Target], pixels: Tensor) -> list[Sighting]:
         """Correlate every target with its regions; the exemplars of the frame before join in.
 
         One forward pass serves them all: exemplars first, then the regions target by target.
@@ -250,10 +232,10 @@ class MLSSTracker:
         self.last_peaks = [sighting.peak for sighting in sightings]
         return sightings
 
-    def _sight(self, target: _Target, regions: list[Region], responses: Tensor) -> Sighting:
+    def _sight(self, target: Target, regions: list[Region], responses: Tensor) -> Sighting:
         """Where a target is, from its responses (S, R, R) to its regions."""
         search = self.params.search
-        if not self._searches_widely(target):
+        if not searches_widely(target, self.params.presence):
             (peak,) = locate(responses.unsqueeze(0), search)
             return Sighting(peak, regions[search.scales // 2])
         here = best_sighting(regions[:1], responses[:1], search)
@@ -264,11 +246,11 @@ class MLSSTracker:
     def _score(self, peak: Peak) -> float:
         return peak_score(peak.quality, peak.height, self._network.params)
 
-    def _regions(self, target: _Target, frame_hw: torch.Size) -> list[Region]:
+    def _regions(self, target: Target, frame_hw: torch.Size) -> list[Region]:
         """Where to look for a target: at every scale, or around its last place at one scale."""
         search, presence = self.params.search, self.params.presence
         middle = Region(target.box.cx, target.box.cy, search.region_scale * target.size_px)
-        if not self._searches_widely(target):
+        if not searches_widely(target, self.params.presence):
             steps = range(-(search.scales // 2), search.scales // 2 + 1)
             return [middle._replace(side=middle.side * search.scale_step**k) for k in steps]
         reach = self._response_share * middle.side
@@ -278,11 +260,7 @@ class MLSSTracker:
             turn, count = 0, presence.freeze_windows
         return regions_around(middle, reach, (frame_hw[0], frame_hw[1]), turn, count)
 
-    def _searches_widely(self, target: _Target) -> bool:
-        thawed = target.frozen_frames > 0 and self.params.presence.enabled
-        return target.state is TrackState.LOST or thawed
-
-    def _compared_templates(self, targets: list[_Target]) -> Templates:
+    def _compared_templates(self, targets: list[Target]) -> Templates:
         """Rolling templates with their share of the first ones; correlation is linear in both."""
         share = self.params.template.first_share
         levels = []
@@ -294,36 +272,7 @@ class MLSSTracker:
             levels.append(rolling)
         return Templates(*levels)
 
-    def _move(self, target: _Target, sighting: Sighting, frame_hw: tuple[int, ...]) -> None:
-        """Judge presence; unless lost, take over place and size (released tracker_step.m)."""
-        search, peak, region = self.params.search, sighting.peak, sighting.region
-        widely = self._searches_widely(target)
-        near = region[:2] == target.box[:2]
-        target.score = self._score(peak)
-        target.state, target.low_frames = next_state(
-            target.state, target.low_frames, target.score, self.params.presence, near
-        )
-        target.frozen_frames = 0
-        target.lost_frames = target.lost_frames + 1 if target.state is TrackState.LOST else 0
-        if target.state is TrackState.LOST:
-            return
-        scale = 1.0 if widely else search.scale_step ** (peak.scale_index - search.scales // 2)
-        side_px = region.side * (1.0 if search.peak == "released" else scale)
-        to_frame = self._stride_px * side_px / self._patch_px  # px of the frame per feature cell
-        center_x = region.cx + peak.offset_xy[0] * to_frame
-        center_y = region.cy + peak.offset_xy[1] * to_frame
-        growth = 1 - search.scale_rate + search.scale_rate * scale
-        smallest = target.first_size_px / search.scale_limit
-        largest = target.first_size_px * search.scale_limit
-        size_px = min(max(target.size_px * growth, smallest), largest)
-        if self.params.presence.enabled:  # the middle of a target stays in the picture
-            center_x = min(max(center_x, 0.0), frame_hw[1] - 1.0)
-            center_y = min(max(center_y, 0.0), frame_hw[0] - 1.0)
-            growth = size_px / target.size_px  # and its box within its limits
-        target.size_px = size_px
-        target.box = Box(center_x, center_y, target.box.w * growth, target.box.h * growth)
-
-    def _refine_boxes(self, targets: list[_Target], pixels: Tensor) -> None:
+    def _refine_boxes(self, targets: list[Target], pixels: Tensor) -> None:
         """Let the boxes of targets that are surely seen follow their outlines."""
         seen = [t for t in targets if t.state is TrackState.TRACKING and t.first_look is not None]
         if self._refiner is None or not seen:
@@ -333,17 +282,12 @@ class MLSSTracker:
             [t.box for t in seen],
             [t.fill for t in seen],
             [t.first_look for t in seen if t.first_look is not None],
+            [t.first_box for t in seen],
         )
         for target, box in zip(seen, boxes, strict=True):
-            smallest = target.first_size_px / self.params.search.scale_limit
-            largest = target.first_size_px * self.params.search.scale_limit
-            size_px = search_side(box.w, box.h, self.params.search.context)
-            if smallest <= size_px <= largest:
-                target.box, target.size_px = box, size_px
+            take_box(target, box, self.params.search)
 
-    def _cut_exemplars(
-        self, targets: list[_Target], sizes_px: list[float], pixels: Tensor
-    ) -> None:
+    def _cut_exemplars(self, targets: list[Target], sizes_px: list[float], pixels: Tensor) -> None:
         """Keep what confident targets look like at their new place, at the size they had."""
         policy = self.params.template
         if policy.rate == 0:
@@ -380,49 +324,16 @@ class MLSSTracker:
     def _cut(
         self, regions: list[Region], fills: list[float], pixels: Tensor, scales: int = 1
     ) -> Tensor:
-        """Patches (len(regions), 1, 255, 255); `scales` neighbours belong to one target."""
-        if self.params.search.resampling == "released":
-            return self._cut_as_released(regions, fills, pixels, scales)
-        windows = torch.tensor(regions, dtype=torch.float64)
-        return crop_patches(pixels, windows, self._patch_px, torch.tensor(fills))
-
-    def _cut_as_released(
-        self, regions: list[Region], fills: list[float], pixels: Tensor, scales: int
-    ) -> Tensor:
-        """Cut whole pyramids: the authors take even an exemplar out of the middle of one."""
-        search = self.params.search
-        middle = search.scales // 2
-        patches = []
-        for n in range(scales // 2, len(regions), scales):
-            sides = [
-                regions[n].side * search.scale_step ** (k - middle) for k in range(search.scales)
-            ]
-            pyramid = crop_pyramid_as_released(
-                pixels, (regions[n].cx, regions[n].cy), sides, self._patch_px, fills[n]
-            )
-            patches.append(pyramid[middle : middle + 1] if scales == 1 else pyramid)
-        return torch.cat(patches)
+        return cut_regions(pixels, regions, fills, self._patch_px, self.params.search, scales)
 
     def _shift_rows(self, box: Box, sign: int) -> Box:
         """Between boxes of the raw frame (+1) and of the frame without telemetry rows (-1)."""
         return box._replace(cy=box.cy + sign * self.params.thermal.crop_top)
 
-    def _result(self, target: _Target, state: TrackState) -> TrackResult:
+    def _result(self, target: Target, state: TrackState) -> TrackResult:
         lost = target.state is TrackState.LOST
         box = None if lost else self._shift_rows(target.box, 1)
         return TrackResult(target.target_id, box, target.score, target.state if lost else state)
-
-
-def _shift(
-    targets: list[_Target], step_xy: tuple[float, float], frame_hw: tuple[int, ...]
-) -> None:
-    """Expect targets, lost ones too, a step from their last place; their middle stays inside."""
-    for target in targets if any(step_xy) else []:
-        box = target.box
-        target.box = box._replace(
-            cx=min(max(box.cx + step_xy[0], 0.0), frame_hw[1] - 1.0),
-            cy=min(max(box.cy + step_xy[1], 0.0), frame_hw[0] - 1.0),
-        )
 
 
 def _runs_of_equal_length(regions: list[list[Region]]) -> list[list[int]]:

@@ -45,7 +45,8 @@ def picture(box, height=200, width=240):
 def refined(params, start, now, estimate):
     refiner = BoxRefiner(load_box_head(), params, CPU)
     look = refiner.remember(torch.from_numpy(picture(start)), start, 60.0)
-    (box,) = refiner.refine(torch.from_numpy(picture(now)), [estimate], [60.0], [look])
+    frame = torch.from_numpy(picture(now))
+    (box,) = refiner.refine(frame, [estimate], [60.0], [look], [start])
     return box
 
 
@@ -67,7 +68,7 @@ def test_nothing_changes_on_the_first_picture_itself():
 )
 def test_the_shipped_head_brings_the_box_nearer_to_the_target(now):
     start = Box(100.0, 90.0, 40.0, 60.0)
-    whole = dataclasses.replace(tracker_params(), box=BoxParams(place_rate=1.0, size_rate=1.0))
+    whole = dataclasses.replace(tracker_params(), box=BoxParams(True, 1.0, 1.0, 0.0))
     assert refined(whole, start, now, start).iou(now) > start.iou(now) + 0.05
 
 
@@ -75,7 +76,7 @@ def test_rates_take_over_their_share_and_zero_takes_none():
     start, now = Box(100.0, 90.0, 40.0, 60.0), Box(103.0, 90.0, 50.0, 75.0)
 
     def with_rates(place, size):
-        params = dataclasses.replace(tracker_params(), box=BoxParams(True, place, size))
+        params = dataclasses.replace(tracker_params(), box=BoxParams(True, place, size, 0.0))
         return refined(params, start, now, start)
 
     assert with_rates(0.0, 0.0) == start
@@ -98,13 +99,13 @@ class _Insists(BoxHead):
 def test_no_box_explodes_vanishes_or_collapses():
     box = start = Box(100.0, 90.0, 40.0, 40.0)
     frame = torch.from_numpy(picture(start))
-    params = dataclasses.replace(tracker_params(), box=BoxParams(True, 1.0, 1.0))
+    params = dataclasses.replace(tracker_params(), box=BoxParams(True, 1.0, 1.0, 0.0))
     refiner = BoxRefiner(_Insists([9.0, 0.0, 9.0, -9.0]), params, CPU)
     look = refiner.remember(frame, start, 60.0)
-    (box,) = refiner.refine(frame, [start], [60.0], [look])
+    (box,) = refiner.refine(frame, [start], [60.0], [look], [start])
     assert box.cx == start.cx + 0.25 * start.w
     for _ in range(20):
-        (box,) = refiner.refine(frame, [box], [60.0], [look])
+        (box,) = refiner.refine(frame, [box], [60.0], [look], [start])
     assert box.w / box.h == pytest.approx(3.0, rel=1e-6)
     tracker = MLSSTracker(load_network(), params, "cpu", "fp32", _Insists([0.0, 0.0, 9.0, 9.0]))
     raw = picture(start).astype(np.uint8)
@@ -113,6 +114,25 @@ def test_no_box_explodes_vanishes_or_collapses():
         (result,) = tracker.update(raw + np.uint8(shade % 2))
     assert result.box is not None
     assert result.box.w <= start.w * params.search.scale_limit
+
+
+def test_the_init_box_pulls_back_small_changes_and_lets_large_ones_pass():
+    start = Box(100.0, 90.0, 40.0, 60.0)
+
+    def settled(stiffness, factor):
+        now = Box(100.0, 90.0, 40.0 * factor, 60.0 * factor)
+        params = BoxParams(True, 0.2, 0.2, stiffness)
+        refiner = BoxRefiner(
+            load_box_head(), dataclasses.replace(tracker_params(), box=params), CPU
+        )
+        look = refiner.remember(torch.from_numpy(picture(start)), start, 60.0)
+        frame, box = torch.from_numpy(picture(now)), start
+        for _ in range(60):
+            (box,) = refiner.refine(frame, [box], [60.0], [look], [start])
+        return math.sqrt(box.w * box.h / (start.w * start.h))
+
+    assert 1.0 < settled(1.0, 1.2) < settled(0.0, 1.2) < 1.35
+    assert settled(1.0, 2.0) > 1.4
 
 
 def test_a_box_is_drawn_to_a_fraction_of_a_pixel():
