@@ -86,7 +86,7 @@ class Session(Generic[Message]):
         self.reason = ""  # why the state is what it is: the last event
         self.broken = False  # the newest frame could not be used
         self.enabled = True
-        self.processed = self.dropped = self.refused = 0
+        self.processed = self.dropped = self.refused = self.time_jumps = 0
         self._decode = decode
         self._say = say
         self._results: dict[str, TrackResult] = {}
@@ -165,6 +165,8 @@ class Session(Generic[Message]):
 
     def enable(self, enabled: bool) -> None:
         """Pause or resume; templates are kept."""
+        if enabled == self.enabled:
+            return
         self.enabled = enabled
         if enabled and not self.params.process_every_frame:
             self._last = self.buffer.newest  # what came meanwhile was not dropped but left out
@@ -323,6 +325,7 @@ class Session(Generic[Message]):
         back_s = (self._stamp_ns - kept.stamp_ns) / 1e9 if self._stamp_ns is not None else -1.0
         self._stamp_ns = kept.stamp_ns
         if back_s > self.params.time_jump_s:
+            self.time_jumps += 1
             self._break_stream(kept, f"time jumped back by {back_s:.3f} s")
             if any(self.params.init_box):  # the recording starts again, and so does its box
                 self.request(InitRequest(Box(*self.params.init_box)))

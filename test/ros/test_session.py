@@ -405,3 +405,11 @@ def test_boxes_that_wait_for_their_start_are_bounded():
     assert "boxes to wait for their start" in bench.session.reason
     bench.run()
     assert bench.tracker.target_ids == ("target 0", "target 1")
+
+
+def test_enabling_what_is_enabled_leaves_no_frame_out():
+    bench = Bench()
+    bench.run_each(1)
+    bench.send(2 * S)
+    bench.session.enable(True)
+    assert bench.run() == [(1, ())]
