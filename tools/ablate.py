@@ -48,9 +48,9 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "no box head, 3 scales": _set(box={"refine": False}, search={"scales": 3}),
     "no box head, 1 scale": _set(box={"refine": False}),
     "box head, 3 scales": _set(search={"scales": 3}),
-    "size_rate 0.02": _set(box={"size_rate": 0.02}),
-    "size_rate 0.1": _set(box={"size_rate": 0.1}),
     "size_rate 0.2": _set(box={"size_rate": 0.2}),
+    "stiffness 0": _set(box={"stiffness": 0.0}),
+    "stiffness 2": _set(box={"stiffness": 2.0}),
     "place_rate 0": _set(box={"place_rate": 0.0}),
     "place_rate 0.5": _set(box={"place_rate": 0.5}),
     "window_influence 0.4": _set(search={"window_influence": 0.4}),
@@ -61,6 +61,9 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "template rate 0.02": _set(template={"rate": 0.02}),
     "template every frame": _set(template={"every": 1}),
     "no presence": _set(presence={"enabled": False}),
+    "no ego-motion": _set(search={"ego_motion": False}),
+    "dead pixels left": _set(thermal={"dead_pixels": False}),
+    "profile reference": lambda _: tracker_params("reference"),
 }
 
 
