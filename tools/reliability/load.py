@@ -213,7 +213,6 @@ def figures(
         "received_hz": round(counted("received") / seconds, 1),
         "processed_hz": round(counted("processed") / seconds, 2),
         "dropped_hz": round(counted("dropped") / seconds, 1),
-        "update_ms": round(float(camera.figures.get("tracker_ms_p50", 0))),
         "latency_ms_p50": round(float(np.median(latencies))),
         "queued_ms_p50": round(max(0.0, float(np.median(camera.waits_ms or [1e9])))),
         "calls": len(camera.answers_ms),
