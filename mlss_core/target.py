@@ -36,7 +36,7 @@ class Target:
 
 
 def searches_widely(target: Target, presence: PresenceParams) -> bool:
-    """Whether a target is looked for beyond its search region: it was lost, or a shutter closed."""
+    """Whether to look beyond the search region: the target was lost, or a shutter was closed."""
     thawed = target.frozen_frames > 0 and presence.enabled
     return target.state is TrackState.LOST or thawed
 
