@@ -367,6 +367,7 @@ class TrackerNode(LifecycleNode):
                 "processed": session.processed,
                 "dropped": session.dropped,
                 "refused": session.refused,
+                "time_jumps": session.time_jumps,
                 "buffered_mb": session.buffer.size_bytes / 1e6,
                 **self._work.figures(),
                 "targets": len(results),

@@ -29,6 +29,7 @@ from mlss_tracker_ros.detections import box_from_detection
 from mlss_tracker_ros.picking import LARGEST_VIEW_PX, Drag, View, fitting_view
 
 WINDOW_BUILD = Path(__file__).resolve().parents[2] / "build" / "opencv_window"  # `make picker`
+BEFORE_NS = 100 * S - S // 10  # just before the stamps that a client gives by itself
 
 
 @pytest.mark.parametrize(
@@ -144,13 +145,25 @@ def picker(make_picker):
     return client
 
 
+def until_shown(picker):
+    """Send a picture until the window has it (it may not hear the first); returns its header."""
+
+    def shown():
+        frame = blob_frame(0, dtype=np.uint16)
+        headers.append(picker.send_frame(frame, stamp_ns=BEFORE_NS, frame_id="thermal"))
+        return picker.window.picture.shape[1] == 1280
+
+    headers = []
+    picker.until(shown, "the picture")
+    return headers[0]
+
+
 DOWN, MOVE, UP = cv2.EVENT_LBUTTONDOWN, cv2.EVENT_MOUSEMOVE, cv2.EVENT_LBUTTONUP
 
 
 def test_a_drag_publishes_the_box_with_the_header_of_the_picture_at_its_start(picker):
     assert "/image_raw" in picker.window.title
-    header = picker.send_frame(blob_frame(0, dtype=np.uint16), frame_id="thermal")
-    picker.until(lambda: picker.window.picture.shape[1] == 1280, "the picture")
+    header = until_shown(picker)
     grey = picker.window.picture[:960]
     assert (grey.min(), grey.max()) == (0, 255), "16 bits are stretched to be seen"
     hot = picker.window.picture[60 * 8 + 4, 80 * 8 + 4]
@@ -172,8 +185,7 @@ def test_a_drag_publishes_the_box_with_the_header_of_the_picture_at_its_start(pi
 
 
 def test_keys_name_the_target_and_stop_it(picker):
-    picker.send_frame()
-    picker.until(lambda: picker.window.picture.shape[1] == 1280, "the picture")
+    until_shown(picker)
     picker.window.keys += [ord("3"), ord("x")]
     picker.until(lambda: picker.picked, "a stop")
     picker.window.keys.append(ord("0"))
@@ -186,8 +198,7 @@ def test_keys_name_the_target_and_stop_it(picker):
 
 
 def test_the_window_shows_what_the_tracker_answers(picker, make_tracker, namespace):
-    before_any = picker.window.picture.copy()
-    assert before_any.any(), "it says what it waits for"
+    picker.until(lambda: picker.window.picture.any(), "what it waits for, as text")
     make_tracker(namespace)
     picker.until(lambda: picker.images.get_subscription_count() == 2 and picker.statuses, "both")
     picker.track()
@@ -208,8 +219,13 @@ def test_compressed_pictures_are_shown(make_picker):
     client.until(publisher.get_subscription_count, "the picker's eyes")
     png = cv2.imencode(".png", blob_frame(0, dtype=np.uint16))[1].tobytes()
     header = header_at(7 * S)
-    publisher.publish(CompressedImage(header=header, format="png", data=array.array("B", png)))
-    client.until(lambda: client.window.picture.shape[1] == 1280, "the picture")
+    message = CompressedImage(header=header, format="png", data=array.array("B", png))
+
+    def shown():
+        publisher.publish(message)
+        return client.window.picture.shape[1] == 1280
+
+    client.until(shown, "the picture")
     client.window.events += [(DOWN, 576, 416), (UP, 703, 543)]
     client.until(lambda: client.picked, "the box")
     assert client.picked[0].header == header
@@ -311,12 +327,14 @@ def test_a_real_mouse_draws_the_box_that_the_tracker_follows(tracked, namespace,
         tracked.until(ready, "the picker")
         name = f"box_picker: {namespace}/image_raw"
         (window,) = tracked.until(lambda: xdotool("search", "--name", name), "its window")
-        header = tracked.send_frame()
+        headers = []
 
-        def size():
-            return [line for line in xdotool("getwindowgeometry", window) if "x" in line][-1:]
+        def shown():  # it may not hear the first picture
+            headers.append(tracked.send_frame(stamp_ns=BEFORE_NS))
+            geometry = xdotool("getwindowgeometry", window)
+            return f"1280x{960 + 54}" in geometry  # 8 px for each px, and the text
 
-        tracked.until(lambda: size() == [f"1280x{960 + 54}"], "the picture at 8 px per px")
+        tracked.until(shown, "the picture in the window")
         xdotool("mousemove", "--window", window, 576, 416, "mousedown", 1)
         xdotool("mousemove", "--window", window, 640, 480)
         for _ in range(3):  # the picture stands still meanwhile
@@ -325,7 +343,7 @@ def test_a_real_mouse_draws_the_box_that_the_tracker_follows(tracked, namespace,
         time.sleep(0.1)  # xdotool answers before the window has heard of it
         xdotool("mouseup", 1)
         tracked.until(lambda: picked, "the box")
-        assert picked[0].header == header
+        assert picked[0].header == headers[0]
         assert box_from_detection(picked[0]) == Box.from_roi(72, 52, 16, 16)
         tracked.until_status("TRACKING")
         (detection,) = tracked.track().detections

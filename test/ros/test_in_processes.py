@@ -21,6 +21,7 @@ from mlss_tracker_ros.detections import box_from_detection
 
 pytestmark = pytest.mark.slow
 
+START_S = 180.0  # on a machine where much else runs
 OPERATED = "/robot/front"
 CAMERA_TOPIC = "thermal/image_raw"
 
@@ -71,6 +72,7 @@ def robot(tracker, make_client) -> Client:
     client = make_client(OPERATED)
     client.node.destroy_publisher(client.images)
     client.images = client.node.create_publisher(Image, CAMERA_TOPIC, 10)
+    client.until(lambda: client.statuses, "a process that starts", START_S)
     client.connect()
     client.call(Trigger, "mlss_tracker/stop")
     client.until(lambda: client.track().detections == [], "an image without a target")
@@ -149,6 +151,7 @@ def test_a_bag_played_in_a_loop_with_clock_starts_again_on_its_box(
     clock = client.node.create_publisher(Clock, "/clock", clock_qos)
     diagnostics = []
     client.node.create_subscription(DiagnosticArray, "/diagnostics", diagnostics.append, 10)
+    client.until(lambda: client.statuses, "a process that starts", START_S)
     client.connect()
     client.until(clock.get_subscription_count, "ears for the clock")
     recorded_ns = [1_000 * S + n * S // 10 for n in range(12)]
@@ -157,10 +160,7 @@ def test_a_bag_played_in_a_loop_with_clock_starts_again_on_its_box(
             clock.publish(Clock(clock=header_at(stamp_ns).stamp))
             client.detections.clear()
             (detection,) = client.track(stamp_ns=stamp_ns).detections
-    client.until(
-        lambda: any("time jumped back by 1.100 s" in s.message for s in client.statuses),
-        "word of the jump",
-    )
+    client.until(lambda: client.figures.get("time_jumps") == "1", "word of the jump")
     assert detection.id == "2", "a new target on the same box"
     client.until(
         lambda: any(
@@ -220,6 +220,7 @@ def test_a_slow_tracker_misses_no_frame_of_a_bag(start_node, weights, make_clien
             buffer_max_mb=1,  # 75 of the frames: it is full at times
         ),
     )
+    client.until(lambda: client.statuses, "a process that starts", START_S)
     client.connect()
     client.node.destroy_publisher(client.images)
     start_node(
