@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+from matlab_names import FILTERS
 from seeded import seeded_network
 
 from mlss_core.checkpoint import load_network
@@ -13,20 +14,6 @@ from mlss_core.errors import CheckpointError
 from mlss_core.matconvnet import load_matconvnet
 
 EPS = 1e-5
-FILTERS = {
-    "backbone.conv1": "br_conv1{}",
-    "backbone.conv2": "br_conv2{}",
-    "backbone.conv3": "br_conv3{}",
-    "backbone.conv4": "br_conv4{}",
-    "backbone.conv5": "br_conv5{}",
-    "backbone.reduce": "join_br_conv3{}_dimred",
-    "semantic_attention.squeeze": "join_br1_conv51_{}",
-    "semantic_attention.expand": "join_br1_conv52_{}",
-    "structural_attention.conv1": "join_br1_conv11_{}",
-    "structural_attention.conv2": "join_br1_conv12_{}",
-    "structural_attention.deconv1": "join_deconv3_{}",
-    "structural_attention.deconv2": "join_b_deconv3_{}",
-}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matlab_names import FILTERS
 
 from mlss_core.matconvnet import load_matconvnet
 from mlss_core.train.labels import Labels, make_labels
@@ -114,20 +115,10 @@ def released_step(shared_dir, set6, params):
 
 def matlab_name(name):
     """Parameter of this project -> name in the authors' graph."""
-    names = {
-        "backbone.reduce": "join_br_conv3{}_dimred",
-        "semantic_attention.squeeze": "join_br1_conv51_{}",
-        "semantic_attention.expand": "join_br1_conv52_{}",
-        "structural_attention.conv1": "join_br1_conv11_{}",
-        "structural_attention.conv2": "join_br1_conv12_{}",
-        "structural_attention.deconv1": "join_deconv3_{}",
-        "structural_attention.deconv2": "join_b_deconv3_{}",
-    }
     module, kind = name.rsplit(".", 1)
     if ".bn" in name:
         return f"br_{module.split('.')[1]}{'m' if kind == 'weight' else 'b'}"
-    text = names.get(module, f"br_{module.split('.')[-1]}" + "{}")
-    return text.format("f" if kind == "weight" else "b")
+    return FILTERS[module].format("f" if kind == "weight" else "b")
 
 
 def as_matlab(value):
