@@ -16,6 +16,7 @@ MAX_ENTRIES = 10_000  # parameters of a checkpoint; the released network has 39
 MAX_NAME = 256  # characters of one
 _MAX_DEPTH = 32
 _MATRIX, _COMPRESSED = 14, 15  # element types (MAT-File Format, table 1-1)
+_TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, _MATRIX, 16, 17, 18}
 _CELL, _STRUCT, _OBJECT, _SPARSE, _FUNCTION, _OPAQUE = 1, 2, 3, 5, 16, 17  # array classes
 
 
@@ -90,6 +91,8 @@ def _elements(content: memoryview, order: str) -> list[tuple[int, memoryview]]:
                 raise LimitError(f"a small element of {length} bytes")
         else:
             start, end = at + 8, at + 8 + length + (-length % 8)
+        if kind not in _TYPES:  # scipy looks them up in C arrays without bounds
+            raise LimitError(f"an element of unknown type {kind}")
         body = content[start : start + length]
         if len(body) < length:
             raise LimitError(f"an element of {length} bytes where {len(body)} are left")
@@ -105,12 +108,16 @@ def _check_array(content: memoryview, order: str, depth: int) -> None:
     if not parts:
         return  # an empty cell
     flags = parts[0][1]
-    if len(flags) < 8 or (len(parts) < 3):
+    if len(flags) != 8 or len(parts) < 3 or parts[0][0] != 6:
         raise LimitError("an array without flags, dimensions or name")
     kind = struct.unpack_from(order + "I", flags)[0] & 0xFF
+    if not _CELL <= kind <= _OPAQUE:
+        raise LimitError(f"an array of unknown class {kind}")
     values, count = parts[3:], 1
     if kind != _OPAQUE:  # which has no dimensions
-        raw = parts[1][1]
+        sizes_type, raw = parts[1]
+        if sizes_type != 5:
+            raise LimitError(f"an array with dimensions of type {sizes_type}")
         dimensions = struct.unpack_from(f"{order}{len(raw) // 4}i", raw)
         if len(dimensions) > _MAX_DEPTH or min(dimensions, default=0) < 0:
             raise LimitError(f"an array of dimensions {dimensions[:4]}")

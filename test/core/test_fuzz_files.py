@@ -176,6 +176,8 @@ LIARS = {
     "numbers": MAT_HEAD + matrix(7, (30_000, 30_000), element(7, bytes(8))),
     "negative": MAT_HEAD + matrix(7, (-2, -2), element(7, bytes(8))),
     "length": MAT_HEAD + struct.pack("<II", 14, 2**31 - 1) + bytes(64),
+    "type": MAT_HEAD + matrix(7, (1, 1), element(40, bytes(8))),  # scipy ended in a fault
+    "class": MAT_HEAD + matrix(200, (1, 1), element(7, bytes(8))),
     "nested": MAT_HEAD + nested(20_000),
     "unpacked": MAT_HEAD + zip_bomb(),
 }
