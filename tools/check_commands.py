@@ -140,7 +140,8 @@ def write_bag(path: Path, sequence: Sequence) -> None:
 def run(text: str) -> int:
     """Run one command in a shell, its output on the terminal's error stream; its exit code."""
     path = f"{WORK / '.venv/bin'}:{os.environ['PATH']}"
-    ours = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    given = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}  # to the make that started this
+    ours = {key: value for key, value in os.environ.items() if key not in given}
     shell = ["bash", "-euo", "pipefail", "-c", text]
     try:
         return subprocess.run(
