@@ -67,7 +67,9 @@ class BoxRefiner:
         patches = crop_patches(
             pixels, torch.tensor(windows, dtype=torch.float64), PATCH_PX, torch.tensor(fills)
         )
-        return patches.to(self._device), torch.tensor(shares, device=self._device)
+        return patches.to(self._device), torch.tensor(
+            shares, dtype=torch.float32, device=self._device
+        )
 
     def _corrected(self, box: Box, start: Box, change: list[float]) -> Box:
         right, down = (_within(step, _PLACE_LIMIT) for step in change[:2])

@@ -238,3 +238,11 @@ def test_first_looks_of_many_targets_are_one_batch():
         assert isinstance(one, FirstLook)
         alone = head(one, patches.flip(0)[n : n + 1], sides[:1])
         torch.testing.assert_close(alone[0], together[n], atol=1e-5, rtol=0)
+
+
+def test_boxes_may_hold_numpy_numbers():
+    start, now = Box(100.0, 90.0, 40.0, 60.0), Box(103.0, 90.0, 44.0, 60.0)
+    numpy_start = Box(*np.array(start))
+    assert refined(tracker_params(), numpy_start, now, numpy_start) == refined(
+        tracker_params(), start, now, start
+    )
