@@ -9,6 +9,7 @@ import signal
 
 import pytest
 from conftest import Client
+from fault_camera import KEPT
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from processes import CAMERA, TRACKER, end, start_node
@@ -38,7 +39,7 @@ class Rig(Client):
         self.tracker = start_node(TRACKER, self.log, NAMESPACE, {"weights": weights, **NODE})
         self.camera = self.start_camera()
         self.truth: list[Detection2DArray] = []
-        self.rates = self.node.create_publisher(Float64, "fault_camera/rate", 10)
+        self.rates = self.node.create_publisher(Float64, "fault_camera/rate", KEPT)
         self.jumps = self.node.create_publisher(Float64, "fault_camera/jump", 10)
         self.node.create_subscription(
             Detection2DArray, "fault_camera/truth", self.truth.append, 10

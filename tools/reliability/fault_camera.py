@@ -19,7 +19,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64, Header
 from vision_msgs.msg import Detection2DArray
@@ -29,6 +29,8 @@ from mlss_tracker_ros.detections import detection_from_box
 from mlss_tracker_ros.image_conversion import image_from_frame
 from mlss_tracker_ros.parameters import Checked, declare_params, load_params, setting
 from mlss_tracker_ros.running import run_node
+
+KEPT = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # for whoever joins late
 
 BACKGROUND_COUNTS = 7000
 NOISE_COUNTS = 60
@@ -95,7 +97,7 @@ class FaultCamera(Node):
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._images = self.create_publisher(Image, "image_raw", qos)
         self._truth = self.create_publisher(Detection2DArray, "~/truth", 10)
-        self.create_subscription(Float64, "~/rate", self._on_rate, 10)
+        self.create_subscription(Float64, "~/rate", self._on_rate, KEPT)
         self.create_subscription(Float64, "~/jump", self._on_jump, 10)
         self._timer = None
         self._play(self._params.rate)

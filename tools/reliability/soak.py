@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rclpy
-from fault_camera import published_ns
+from fault_camera import KEPT, published_ns
 from hostile_messages import MAKERS
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -70,7 +70,7 @@ class User(Node):
         self._later: list[tuple[float, Any]] = []  # steady time, what to do then
         self._watching: list[Any] = []
         self.camera = self._new_camera()
-        self._rate = self.create_publisher(Float64, "fault_camera/rate", 10)
+        self._rate = self.create_publisher(Float64, "fault_camera/rate", KEPT)
         self._jump = self.create_publisher(Float64, "fault_camera/jump", 10)
         self._boxes = self.create_publisher(Detection2D, "mlss_tracker/init_box", 10)
         self._hostile = {
