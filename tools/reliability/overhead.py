@@ -24,6 +24,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mlss_core.bench import bench_frames
+from mlss_tracker_ros.demo_processes import own_graph
 from mlss_tracker_ros.image_conversion import image_from_frame
 from mlss_tracker_ros.tracker_node import TrackerNode
 
@@ -94,9 +95,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4.0, help="of the leisurely camera, Hz")
     parser.add_argument("--send", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    os.environ.setdefault("ROS_DOMAIN_ID", "98")
     if args.send:
         send(args.rate)
+    os.environ.update(own_graph())  # the camera inherits it
     rclpy.init()
     for rate in (args.rate, 30.0):
         node = measure(rate, args.frames)
