@@ -16,6 +16,9 @@ from mlss_core.params import PRECISIONS
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+_CPU_BATCH = 4  # patches: oneDNN keeps some 20 MB for every batch size it has seen
+
+
 def choose_device(device: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device.
 
@@ -93,8 +96,13 @@ class InferenceNetwork:
         if self._plain:
             return self.network.features(patches.to(self.device))
         centred = (patches.to(self.device) - self.params.grey_offset).to(self._dtype)
-        features = self.network.backbone(centred.contiguous(memory_format=torch.channels_last))
-        return Features(features.structural.float(), features.semantic.float())
+        centred = centred.contiguous(memory_format=torch.channels_last)
+        together = _CPU_BATCH if self.device.type == "cpu" else len(centred)
+        parts = [self.network.backbone(part) for part in centred.split(together)]
+        return Features(
+            torch.cat([part.structural.float() for part in parts]),
+            torch.cat([part.semantic.float() for part in parts]),
+        )
 
     @torch.inference_mode()
     def templates_from(self, features: Features) -> Templates:

@@ -65,3 +65,16 @@ def test_cuda_is_refused_where_there_is_none():
 def test_patches_of_another_shape_are_refused():
     with pytest.raises(FrameError, match="cut grey patches"):
         InferenceNetwork(seeded_network(), CPU, "fp32").features(torch.zeros(1, 3, 255, 255))
+
+
+def test_large_batches_are_computed_in_parts_of_few_sizes(monkeypatch):
+    network = InferenceNetwork(seeded_network(NetworkParams()), torch.device("cpu"), "fp32")
+    sizes = []
+    backbone = network.network.backbone
+    forward = backbone.forward
+    monkeypatch.setattr(backbone, "forward", lambda x: sizes.append(len(x)) or forward(x))
+    patches = torch.rand(6, 1, 255, 255) * 255
+    together = network.features(patches)
+    assert sizes == [4, 2]
+    alone = network.features(patches[5:])
+    torch.testing.assert_close(together.semantic[5:], alone.semantic, atol=1e-4, rtol=1e-4)
