@@ -238,8 +238,10 @@ def test_a_slow_tracker_misses_no_frame_of_a_bag(start_node, weights, make_clien
     client.until(lambda: len(client.detections) >= frames, "the last answer", 2 * PATIENCE_S)
     stamps = [(a.header.stamp.sec, a.header.stamp.nanosec) for a in client.detections]
     assert stamps == sorted(set(stamps))
-    assert stamps == [(t.header.stamp.sec, t.header.stamp.nanosec) for t in truth]
     assert len(stamps) == frames
+    shown = [(t.header.stamp.sec, t.header.stamp.nanosec) for t in truth]
+    assert shown  # heard here from some image on: the camera waits for the tracker alone
+    assert stamps[-len(shown) :] == shown
     assert all(len(a.detections) == 1 for a in client.detections[:slow])
     client.until(lambda: client.figures.get("processed") == str(frames), "the figures")
     assert (client.figures["dropped"], client.figures["lost"]) == ("0", "0")
