@@ -65,16 +65,16 @@ class BoxPairs(PairDataset):
         return BoxBatch(first, sides[:, 0], patch, sides[:, 1], change)
 
     def _draw_example(self, rng: np.random.Generator) -> _Example:
-        strength, library = self.augmentation, self.library
+        strength, crops = self.augmentation, self.crops
         one, other = self._draw_frames(self._draw_track(rng), rng)
-        if library.mask(one) is None and rng.random() < _SAME_FRAME:
+        if crops.mask(one) is None and rng.random() < _SAME_FRAME:
             other = one
         still, moved = self._images(one, other, rng)
         mirror = bool(rng.random() < strength.flip)
         loose = np.exp(rng.uniform(-_LOOSENESS, _LOOSENESS, size=2))
-        first_w, first_h = library.size[one] * loose
+        first_w, first_h = crops.size[one] * loose
         aspect = float(np.exp(rng.normal(0, _ASPECT_SIGMA)))
-        true_w, true_h = library.size[other] * loose * (np.sqrt(aspect), 1 / np.sqrt(aspect))
+        true_w, true_h = crops.size[other] * loose * (np.sqrt(aspect), 1 / np.sqrt(aspect))
         still = augment.deform(still, mirror, 0.0, 1.0)
         turn_deg = float(rng.uniform(-_TURN_DEG, _TURN_DEG))
         moved = self._disturb(augment.deform(moved, mirror, turn_deg, aspect), other, rng)

@@ -14,7 +14,7 @@ from torch import distributed as dist
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError
 from mlss_core.train.boxes import BoxBatch, BoxPairs, BoxTerms
-from mlss_core.train.library import CropLibrary
+from mlss_core.train.crops import CropLibrary
 from mlss_core.train.log import RunLog
 from mlss_core.train.optimizer import learning_rate
 from mlss_core.train.pairs import Batch, PairDataset
@@ -146,11 +146,11 @@ def _held_out_pairs(params: TrainParams) -> PairDataset | None:
     """The same pairs at every validation, from the sources that have held-out tracks."""
     if not params.validation_batches:
         return None
-    library = CropLibrary(Path(params.crops), VALIDATION)
-    mix = {name: share for name, share in params.pairs.mix.items() if name in library.sources}
+    crops = CropLibrary(Path(params.crops), VALIDATION)
+    mix = {name: share for name, share in params.pairs.mix.items() if name in crops.sources}
     pairs = dataclasses.replace(params.pairs, mix=mix)
     kind = BoxPairs if params.trains == "box_head" else PairDataset
-    return kind(library, dataclasses.replace(params, pairs=pairs), seed=params.seed + 1)
+    return kind(crops, dataclasses.replace(params, pairs=pairs), seed=params.seed + 1)
 
 
 def _validate(

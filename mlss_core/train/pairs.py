@@ -16,8 +16,8 @@ from torch import Tensor
 from mlss_core.errors import ConfigError
 from mlss_core.patch import crop_patches
 from mlss_core.train import augment
+from mlss_core.train.crops import CropLibrary
 from mlss_core.train.curate import TARGET_PX
-from mlss_core.train.library import CropLibrary
 from mlss_core.train.params import TrainParams
 
 
@@ -42,20 +42,20 @@ class PairDataset(torch.utils.data.Dataset):
 
     def __init__(
         self,
-        library: CropLibrary,
+        crops: CropLibrary,
         params: TrainParams,
         rank: int = 0,
         world: int = 1,
         seed: int | None = None,
     ) -> None:
-        mix = params.pairs.mix or {name: len(has) for name, has in library.sources.items()}
-        unknown = sorted(set(mix) - set(library.sources))
+        mix = params.pairs.mix or {name: len(has) for name, has in crops.sources.items()}
+        unknown = sorted(set(mix) - set(crops.sources))
         if unknown:
             raise ConfigError(
-                f"expected pairs.mix to name curated sources ({', '.join(library.sources)}), got "
+                f"expected pairs.mix to name curated sources ({', '.join(crops.sources)}), got "
                 f"{', '.join(unknown)}; curate them or leave them out"
             )
-        self.library, self.pairs, self.augmentation = library, params.pairs, params.augment
+        self.crops, self.pairs, self.augmentation = crops, params.pairs, params.augment
         self.sources = list(mix)
         self.shares = np.array(list(mix.values())) / sum(mix.values())
         self.mine = range(rank * params.batch // world, (rank + 1) * params.batch // world)
@@ -95,7 +95,7 @@ class PairDataset(torch.utils.data.Dataset):
 
     def _draw(self, rng: np.random.Generator) -> tuple[View, View, tuple[float, float], bool]:
         """Exemplar view, instance view, shift of the target in patch px, positive."""
-        params, change, library = self.pairs, self.augmentation, self.library
+        params, change, crops = self.pairs, self.augmentation, self.crops
         track = self._draw_track(rng)
         kind = rng.random()
         if kind < params.hard_negative:
@@ -103,7 +103,7 @@ class PairDataset(torch.utils.data.Dataset):
         first, second = self._draw_frames(track, rng)
         positive = kind >= params.hard_negative + params.easy_negative
         if not positive:
-            second = int(rng.choice(library.tracks[self._draw_track(rng, other_than=track)]))
+            second = int(rng.choice(crops.tracks[self._draw_track(rng, other_than=track)]))
         still, moved = self._images(first, second, rng)
         mirror = bool(rng.random() < change.flip)
         side = self.window_px * float(
@@ -129,11 +129,11 @@ class PairDataset(torch.utils.data.Dataset):
     ) -> tuple[View, View, tuple[float, float], bool]:
         """Background of the same track, zoomed twice, against the target (released protocol)."""
         first, second = self._draw_frames(track, rng, apart=25)
-        image = self.library.crop(first).astype(np.float32)
+        image = self.crops.crop(first).astype(np.float32)
         middle = (image.shape[0] - 1) / 2
         quarter = (self.window_px + 1) / 4  # middle of a corner's 127 px of the 255 px patch
         x, y = middle + rng.choice((-quarter, quarter), size=2)
-        other = self.library.crop(second).astype(np.float32)
+        other = self.crops.crop(second).astype(np.float32)
         views = (
             View(image, (float(x), float(y), self.window_px // 2)),
             View(other, (middle, middle, self.window_px)),
@@ -142,7 +142,7 @@ class PairDataset(torch.utils.data.Dataset):
 
     def _draw_track(self, rng: np.random.Generator, other_than: int = -1) -> int:
         source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
-        tracks = self.library.sources[source]
+        tracks = self.crops.sources[source]
         place = int(rng.integers(len(tracks)))
         if tracks[place] == other_than:
             place = (place + 1) % len(tracks)
@@ -152,8 +152,8 @@ class PairDataset(torch.utils.data.Dataset):
         self, track: int, rng: np.random.Generator, apart: int = 1
     ) -> tuple[int, int]:
         """Two frames of a track, at least `apart` frames from each other where it has them."""
-        rows = self.library.tracks[track]
-        frames = self.library.frame[rows]
+        rows = self.crops.tracks[track]
+        frames = self.crops.frame[rows]
         first = int(rng.integers(len(rows)))
         distance = np.abs(frames - frames[first])
         near = np.flatnonzero((distance >= apart) & (distance <= self.pairs.frame_range))
@@ -165,8 +165,8 @@ class PairDataset(torch.utils.data.Dataset):
         self, first: int, second: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Both crops of a pair as float32; a cut-out may move to other pictures."""
-        images = [self.library.crop(item).astype(np.float32) for item in (first, second)]
-        mask = self.library.mask(first)
+        images = [self.crops.crop(item).astype(np.float32) for item in (first, second)]
+        mask = self.crops.mask(first)
         if mask is None or first != second:
             return images[0], images[1]
         alpha = mask.astype(np.float32) / 255
@@ -181,8 +181,8 @@ class PairDataset(torch.utils.data.Dataset):
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
         """Some other crop, moved so that its own target is rarely in the middle."""
-        rows = self.library.tracks[self._draw_track(rng)]
-        image = self.library.crop(int(rng.choice(rows))).astype(np.float32)
+        rows = self.crops.tracks[self._draw_track(rng)]
+        image = self.crops.crop(int(rng.choice(rows))).astype(np.float32)
         zoom = float(rng.uniform(1.0, 2.0))
         reach = image.shape[0] / 3
         x, y = rng.uniform(-reach, reach, size=2)
@@ -193,7 +193,7 @@ class PairDataset(torch.utils.data.Dataset):
     def _disturb(self, image: np.ndarray, item: int, rng: np.random.Generator) -> np.ndarray:
         """Paste a neighbour beside the target, or something over a part of it."""
         middle = (image.shape[0] - 1) / 2
-        width, height = self.library.size[item]
+        width, height = self.crops.size[item]
         if rng.random() < self.augmentation.distractor:
             patch, alpha = self._object(rng, float(rng.uniform(0.6, 1.4)))
             angle = rng.uniform(0, 2 * np.pi)
@@ -214,9 +214,9 @@ class PairDataset(torch.utils.data.Dataset):
 
     def _object(self, rng: np.random.Generator, zoom: float) -> tuple[np.ndarray, np.ndarray]:
         """The target of another track as (h, w) patch and its alpha."""
-        item = int(rng.choice(self.library.tracks[self._draw_track(rng)]))
-        crop, mask = self.library.crop(item), self.library.mask(item)
-        width, height = self.library.size[item]
+        item = int(rng.choice(self.crops.tracks[self._draw_track(rng)]))
+        crop, mask = self.crops.crop(item), self.crops.mask(item)
+        width, height = self.crops.size[item]
         half = [min(max(int(side / 2), 1), crop.shape[0] // 2) for side in (height, width)]
         middle = crop.shape[0] // 2
         inner = (

@@ -11,8 +11,8 @@ from mlss_core.cli import main
 from mlss_core.errors import ConfigError, SequenceError
 from mlss_core.patch import search_side
 from mlss_core.train import curate as curate_module
+from mlss_core.train.crops import CropLibrary
 from mlss_core.train.curate import TARGET_PX, CurateParams, curate
-from mlss_core.train.library import CropLibrary
 from mlss_core.train.tracks import split_by_blocks
 
 

@@ -8,8 +8,8 @@ from training import small_crops, small_params
 
 from mlss_core.errors import ConfigError
 from mlss_core.train import augment
+from mlss_core.train.crops import CropLibrary
 from mlss_core.train.labels import make_labels
-from mlss_core.train.library import CropLibrary
 from mlss_core.train.loss import hit_share
 from mlss_core.train.pairs import PairDataset
 from mlss_core.train.params import AugmentParams, PairParams
@@ -87,7 +87,7 @@ def test_easy_negatives_show_another_track_and_hard_ones_its_background(crops):
 
 def test_frames_of_a_pair_lie_within_the_range(crops):
     pairs = dataset(crops, mix={"tracklets": 1.0}, frame_range=1)
-    library = pairs.library
+    library = pairs.crops
     rng = np.random.default_rng(0)
     for _ in range(50):
         first, second = pairs._draw_frames(0, rng)
