@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -14,6 +16,8 @@ from mlss_core.errors import CheckpointError, ConfigError
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import NetworkParams
+
+Network = TypeVar("Network", MLSSNet, BoxHead)
 
 FORMAT = "mlssnet-1"
 BOX_HEAD_FORMAT = "mlss-box-head-1"
@@ -72,19 +76,7 @@ def load_network(path: str | Path | None = None) -> MLSSNet:
     """
     path = Path(path) if path is not None else DEFAULT_WEIGHTS
     state, header = read_checkpoint(path)
-    try:
-        network = MLSSNet(NetworkParams(**json.loads(header["network"])))
-        network.load_state_dict(state, strict=True)
-        for name, value in network.state_dict().items():
-            if not bool(value.isfinite().all()):
-                raise ValueError(f"{name} with values that are not finite")
-    except (KeyError, TypeError, ValueError, ConfigError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(
-            f"expected {path} to describe the network it holds, got: {reason}; "
-            "use a checkpoint of this project's version"
-        ) from error
-    return network.eval().requires_grad_(requires_grad=False)
+    return _filled(lambda: MLSSNet(NetworkParams(**json.loads(header["network"]))), state, path)
 
 
 def load_box_head(path: str | Path | None = None) -> BoxHead:
@@ -98,15 +90,23 @@ def load_box_head(path: str | Path | None = None) -> BoxHead:
     """
     path = Path(path) if path is not None else DEFAULT_BOX_HEAD
     state, _ = read_checkpoint(path, BOX_HEAD_FORMAT)
-    head = BoxHead()
+    return _filled(BoxHead, state, path)
+
+
+def _filled(make: Callable[[], Network], state: dict[str, Tensor], path: Path) -> Network:
     try:
-        head.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+        network = make()
+        network.load_state_dict(state, strict=True)
+        for name, value in network.state_dict().items():
+            if not bool(value.isfinite().all()):
+                raise ValueError(f"{name} with values that are not finite")
+    except (KeyError, TypeError, ValueError, ConfigError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
-            f"expected {path} to hold a box head, got: {reason}; use one of this project's version"
+            f"expected {path} to describe the network it holds, got: {reason}; "
+            "use a checkpoint of this project's version"
         ) from error
-    return head.eval().requires_grad_(requires_grad=False)
+    return network.eval().requires_grad_(requires_grad=False)
 
 
 def read_checkpoint(

@@ -17,7 +17,7 @@ from mlss_core.refine import BoxRefiner
 from mlss_core.tracker import MLSSTracker
 from mlss_core.train import loop
 from mlss_core.train.boxes import BoxPairs, overlaps
-from mlss_core.train.library import CropLibrary
+from mlss_core.train.crops import CropLibrary
 from mlss_core.train.log import read_table
 from mlss_core.train.loop import train
 from mlss_core.train.params import AugmentParams, PairParams
@@ -150,6 +150,11 @@ def test_wrong_patches_and_files_are_refused(tmp_path):
         load_box_head(tmp_path / "network.safetensors")
     with pytest.raises(CheckpointError, match="no file"):
         load_box_head(tmp_path / "none.safetensors")
+    broken = BoxHead()
+    broken.regress[0].bias.data[0] = float("nan")
+    save_checkpoint(tmp_path / "broken.safetensors", broken)
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_box_head(tmp_path / "broken.safetensors")
 
 
 def test_head_survives_its_file(tmp_path):
