@@ -160,7 +160,7 @@ class SearchParams(_Checked):
         1,
         "Scales searched per frame; odd. One is enough, and costs least, with box.refine.",
         range=(1, 9),
-        source="released: 3; docs/evaluation.md",
+        source="released: 3; docs/training.md",
     )
     scale_step: float = _param(
         1.0375, "Ratio of neighbouring scales.", range=(1.0, 1.5), source="released scaleStep"
@@ -205,20 +205,20 @@ class BoxParams(_Checked):
         0.2,
         "Share of its correction of the place taken over per frame.",
         range=(0, 1),
-        source="docs/evaluation.md",
+        source="docs/training.md",
     )
     size_rate: float = _param(
         0.05,
         "Share of its correction of width and height taken over per frame.",
         range=(0, 1),
-        source="docs/evaluation.md",
+        source="docs/training.md",
     )
     stiffness: float = _param(
         1.0,
         "Pull of width and height towards the init box, against the head's correction: at 1 a "
         "change of up to a third is followed about half way, a larger one but for that.",
         range=(0, 100),
-        source="docs/evaluation.md",
+        source="docs/training.md",
     )
 
 
@@ -241,7 +241,7 @@ class TemplateParams(_Checked):
         0.3,
         "Share of the first frame's template in every comparison; the rest is the rolling one.",
         range=(0, 1),
-        source="released: 0; docs/evaluation.md",
+        source="released: 0; docs/training.md",
     )
 
 
