@@ -7,6 +7,8 @@ does not lose it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -39,11 +41,15 @@ class EgoMotion:
         last, self._last = self._last, small
         if last is None or last.shape != small.shape:
             return 0.0, 0.0
-        window = cv2.createHanningWindow(size, cv2.CV_32F)
-        (x, y), _ = cv2.phaseCorrelate(last - last.mean(), small - small.mean(), window)
+        (x, y), _ = cv2.phaseCorrelate(last - last.mean(), small - small.mean(), _window(size))
         if not _explains(last, small, round(x), round(y)):
             return 0.0, 0.0
         return x * grey.shape[1] / size[0], y * grey.shape[0] / size[1]
+
+
+@lru_cache(maxsize=4)
+def _window(size: tuple[int, int]) -> np.ndarray:
+    return cv2.createHanningWindow(size, cv2.CV_32F)
 
 
 def _explains(last: np.ndarray, small: np.ndarray, x: int, y: int) -> bool:
