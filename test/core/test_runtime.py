@@ -1,13 +1,17 @@
+import numpy as np
 import pytest
 import torch
 from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
 
 from mlss_core.errors import ConfigError, FrameError
+from mlss_core.evaluate.metrics import overlaps, score_sequence
 from mlss_core.params import NetworkParams, released_network_params, tracker_params
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
+from mlss_core.sequences import load_sequence
 from mlss_core.tracker import MLSSTracker
 
 CPU = torch.device("cpu")
+FRAMES = 60
 
 
 @pytest.mark.parametrize("params", [NetworkParams(), released_network_params()])
@@ -42,6 +46,25 @@ def test_fast_paths_track_as_the_plain_one(precision, limit_px):
         assert a.state == b.state
         if a.box is not None:
             assert max(abs(x - y) for x, y in zip(a.box, b.box, strict=True)) < limit_px
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("clip", ["IR_DRONE_119", "IR_BIRD_063"])
+def test_bf16_tracks_held_out_clips_as_float32_does(shared_dir, clip):
+    sequence = load_sequence(shared_dir / "data" / "ddd_ir" / f"{clip}.mp4")
+    labels = sequence.ground_truth[:FRAMES]
+    boxes = {}
+    for precision in ("fp32", "bf16"):
+        tracker = MLSSTracker(device="cpu", precision=precision)
+        tracker.initialize(sequence.frames[0], sequence.box(0))
+        found = [sequence.box(0)]
+        for number in range(1, FRAMES):
+            (result,) = tracker.update(sequence.frames[number])
+            found.append(result.box)
+        boxes[precision] = np.array([box.to_ltwh() for box in found])
+    assert overlaps(boxes["bf16"], boxes["fp32"]).mean() >= 0.95
+    success = [score_sequence(rows, labels, "plain").success_auc for rows in boxes.values()]
+    assert abs(success[0] - success[1]) <= 0.01
 
 
 def test_auto_device_is_one_that_is_there():
