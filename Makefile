@@ -7,6 +7,7 @@
 
 PYTHON ?= $(if $(ROS_DISTRO),python3,python3.11)
 BIN := $(CURDIR)/.venv/bin
+VOT := build/vot-env/bin/vot
 
 # Without this profile Fast DDS drops most thermal frames (docs/decisions.md). ROS 2 up to Jazzy
 # knows the first name only, and Humble has its own name for staying on this machine.
@@ -37,8 +38,14 @@ setup:
 demo: setup
 	$(BIN)/python -m mlss_tracker_ros.demo --out build/demo $(if $(SOURCE),--source "$(SOURCE)") $(ARGS)
 
-test: setup
+test: setup $(VOT)
 	$(BIN)/python -m pytest $(ARGS)
+
+# The VOT toolkit in an environment of its own: it wants another OpenCV.
+$(VOT): tools/vot/requirements.txt | setup
+	$(BIN)/python -m venv build/vot-env
+	build/vot-env/bin/pip install -q -r $<
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .
@@ -55,9 +62,7 @@ docs-check: setup  # runs the commands of README and tutorial
 bench: setup
 	$(BIN)/mlss bench $(ARGS)
 
-vot: setup
-	@test -x build/vot-env/bin/vot || { $(BIN)/python -m venv build/vot-env && \
-	  build/vot-env/bin/pip install -q -r tools/vot/requirements.txt; }
+vot: setup $(VOT)
 	$(BIN)/python -m pytest test/core/test_eval_vot.py $(ARGS)
 
 picker: setup  # the real mouse too: needs Xvfb, xdotool and libGL
