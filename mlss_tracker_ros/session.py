@@ -7,35 +7,23 @@ were drawn on, lets late targets catch up, and drops targets when the stream bre
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from mlss_core.box import Box
 from mlss_core.errors import BoxError, FrameError
-from mlss_core.presence import TrackState
 from mlss_core.thermal import check_frame
 from mlss_core.tracker import TrackResult
+from mlss_tracker_ros.followed_targets import FollowedTargets, Tracker
 from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
+from mlss_tracker_ros.frame_stream import FrameStream
 from mlss_tracker_ros.init_requests import InitRequest
 from mlss_tracker_ros.parameters import NodeParams
+from mlss_tracker_ros.waiting_boxes import Start, WaitingBoxes, frame_for
 
 Message = TypeVar("Message")
-
-
-class Tracker(Protocol):
-    """All that the node asks of a tracker; see `mlss_core.tracker.MLSSTracker`."""
-
-    @property
-    def target_ids(self) -> tuple[str, ...]: ...  # noqa: D102
-    def initialize(self, frame: np.ndarray, box: Box, target_id: str) -> None: ...  # noqa: D102
-    def update(  # noqa: D102
-        self, frame: np.ndarray, only: Collection[str] | None = None
-    ) -> list[TrackResult]: ...
-    def learn(self) -> None: ...  # noqa: D102
-    def remove(self, target_id: str) -> None: ...  # noqa: D102
-    def clear(self) -> None: ...  # noqa: D102
 
 
 class Step(NamedTuple, Generic[Message]):
@@ -46,12 +34,6 @@ class Step(NamedTuple, Generic[Message]):
     results: list[TrackResult]  # of every target that has reached this frame
     publish: bool  # False for a frame that was published before and is only caught up on
     tracker_s: float
-
-
-class _Start(NamedTuple, Generic[Message]):
-    request: InitRequest
-    kept: Kept[Message]
-    patient: bool = False  # waits for another frame when it does not fit this one
 
 
 class Session(Generic[Message]):
@@ -78,84 +60,78 @@ class Session(Generic[Message]):
             params: of the node; may be replaced between calls.
             say: takes every sentence that an operator should read, once per event.
         """
+        every_frame = params.process_every_frame
         self.tracker = tracker
         self.params = params
         self.buffer: FrameBuffer[Message] = FrameBuffer(
-            params.buffer_span_s, params.buffer_max_mb << 20, params.process_every_frame
+            params.buffer_span_s, params.buffer_max_mb << 20, every_frame
         )
         self.reason = ""  # why the state is what it is: the last event
         self.broken = False  # the newest frame could not be used
         self.enabled = True
-        self.processed = self.dropped = self.refused = self.time_jumps = 0
+        self.processed = self.refused = self.time_jumps = 0
         self._decode = decode
         self._say = say
-        self._results: dict[str, TrackResult] = {}
-        self._init_boxes: dict[str, Box] = {}
-        self._at: dict[str, int] = {}  # target -> number of the frame it was last updated on
-        self._catching: list[str] = []
-        self._catching_turn = False
-        self._stride = 1
-        self._added_before = 0  # frames that had come at the last step of catching up
-        self._starting: list[_Start[Message]] = []
+        self._stream = FrameStream(self.buffer, every_frame)
+        self._targets = FollowedTargets(tracker, self.buffer)
+        self._boxes: WaitingBoxes[Message] = WaitingBoxes()
         self._just_started = False
-        self._pending: list[InitRequest] = []  # boxes for frames that have not come yet
-        self._unnamed: str | None = None  # the target whose name was made here
-        self._names_made = 0
-        self._last: Kept[Message] | None = None
-        self._stamp_ns: int | None = None  # of the last picture that could be used
-        self._look: tuple[tuple[int, ...], np.dtype] | None = None
         if any(params.init_box):
             self.request(InitRequest(Box(*params.init_box)))
 
     @property
     def results(self) -> list[TrackResult]:
         """Last result of every target."""
-        return list(self._results.values())
+        return list(self._targets.results.values())
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were passed over for newer ones."""
+        return self._stream.dropped
 
     @property
     def has_work(self) -> bool:
         """Whether `step` would do something."""
-        if not self.enabled:
-            return False
-        return self.catching_up or self._next() is not None
+        return self.enabled and (self.catching_up or self._stream.upcoming is not None)
 
     @property
     def catching_up(self) -> bool:
         """Whether a target is still on older frames than the stream."""
-        return bool(self._starting or self._catching)
+        return self._boxes.start_waits or len(self._targets.late) > 0
+
+    # Requests.
 
     def request(self, request: InitRequest) -> None:
         """Take a box to start on or a stop; a refusal is said and changes nothing."""
         if request.stop:
             self._stop(request.target_id)
-            return
-        try:
-            kept = self._frame_for(request)
-        except BoxError as error:
-            self.refuse(error)
-            return
-        if kept is not None:
-            self._queue(_Start(request, kept))
-            return
-        self._keep_waiting(request)
-        self._event("init box kept for the image it is meant for")
+        elif not self._queue(request):
+            self._event("init box kept for the image it is meant for")
+
+    def refuse(self, error: Exception) -> None:
+        """Say why a box cannot be used; nothing else changes."""
+        self._event(f"init box refused: {error}")
 
     def reset(self) -> list[str]:
         """Restart every target from its last init box on the newest frame; returns their ids."""
-        for target_id, box in self._init_boxes.items():
+        for target_id, box in self._targets.init_boxes.items():
             self.request(InitRequest(box, 0, target_id))
-        return list(self._init_boxes)
+        return list(self._targets.init_boxes)
 
     def drop_all(self, reason: str) -> None:
         """Forget every target and every box that waits for a frame."""
-        self.tracker.clear()
-        self._pending.clear()
-        self._starting.clear()
-        self._catching.clear()
-        for by_target in (self._results, self._init_boxes, self._at):
-            by_target.clear()
-        self._unnamed = None
+        self._targets.clear()
+        self._boxes.clear()
         self._event(reason)
+
+    def enable(self, enabled: bool) -> None:
+        """Pause or resume; templates are kept."""
+        if enabled == self.enabled:
+            return
+        self.enabled = enabled
+        if enabled:
+            self._stream.leave_out()  # what came meanwhile was not dropped
+        self._event("" if enabled else "paused by ~/enable; targets are kept")
 
     def fail(self, error: Exception) -> None:
         """Note that the device or the code failed on a frame; the next frame is tried again."""
@@ -163,51 +139,65 @@ class Session(Generic[Message]):
         first_line = (str(error).splitlines() or [""])[0][:200]
         self._event(f"processing failed: {type(error).__name__}: {first_line}")
 
-    def enable(self, enabled: bool) -> None:
-        """Pause or resume; templates are kept."""
-        if enabled == self.enabled:
+    def _stop(self, target_id: str) -> None:
+        if not target_id:
+            self.drop_all("stopped by request")
             return
-        self.enabled = enabled
-        if enabled and not self.params.process_every_frame:
-            self._last = self.buffer.newest  # what came meanwhile was not dropped but left out
-        self._event("" if enabled else "paused by ~/enable; targets are kept")
+        waited, followed = self._boxes.forget(target_id), target_id in self._targets.at
+        if not waited and not followed:
+            names = ", ".join(self._targets.at) or "none is followed"
+            self.refuse(
+                BoxError(
+                    f"expected the id of a target to stop ({names}), got {target_id!r}; check "
+                    "the id, or send positive sizes to start it"
+                )
+            )
+            return
+        self._targets.forget(target_id)
+        self._event(f"target {target_id!r} stopped by request")
+
+    def _queue(self, request: InitRequest, patient: bool = False) -> bool:
+        """Have a box start on its frame, or say why not; False: kept, as that has not come."""
+        try:
+            kept = frame_for(request, self.buffer, self.params.init_max_age_s)
+            if kept is not None and request.stamp_ns == 0 and self.params.process_every_frame:
+                kept = self._stream.last  # no frame of a recording is left out
+            if kept is None:
+                self._boxes.keep(request, self.params.max_targets)
+                return False
+            self._boxes.queue(Start(request, kept, patient), 2 * self.params.max_targets)
+        except BoxError as error:
+            self.refuse(error)
+        return True
+
+    # The way of a frame.
 
     def step(self) -> Step[Message] | None:
         """Process one frame, or start one target; None when there was nothing to show for it."""
         if not self.enabled:
             return None
-        upcoming = self._next()
+        upcoming = self._stream.upcoming
         frame_waits = upcoming is not None and not self.params.process_every_frame
-        if self._starting and not (self._just_started and frame_waits):
+        if self._boxes.start_waits and not (self._just_started and frame_waits):
             self._just_started = True
-            return self._start(self._starting.pop(0))
+            return self._start(self._boxes.next_start())
         self._just_started = False  # a storm of boxes must not keep the frames out
-        others_wait = upcoming is not None and len(self._catching) < len(self._at)
-        if self.params.process_every_frame:
-            others_wait = False  # their frames are not lost meanwhile
-        self._catching_turn = not self._catching_turn
-        if self._catching and (self._catching_turn or not others_wait):
-            return self._catch_up(self._catching[0])
+        targets = self._targets
+        late = targets.late.take_turn(frame_waits and len(targets.late) < len(targets))
+        if late is not None:
+            return self._catch_up(late)
         return self._process(upcoming) if upcoming is not None else None
-
-    def _next(self) -> Kept[Message] | None:
-        last = self._last.number if self._last is not None else -1
-        if self.params.process_every_frame:
-            later = self.buffer.after(last)
-            return later[0] if later else None
-        newest = self.buffer.newest
-        return newest if newest is not None and newest.number > last else None
 
     def _process(self, kept: Kept[Message]) -> Step[Message] | None:
         """Update every target that is not behind, on the next frame of the stream."""
-        previous, self._last = self._last, kept
-        self.buffer.mark_read(kept.number)
-        self.dropped += kept.number - (previous.number if previous is not None else -1) - 1
+        self._stream.advance(kept)
         try:
             picture = self._decode(kept.frame)
             check_frame(picture)  # before it can drop a target for its size or stamp
             self._check_stream(kept, picture)
-            seconds = self._update(kept, picture)
+            began = time.monotonic()
+            self._targets.update(picture, kept.number)
+            seconds = time.monotonic() - began
         except FrameError as error:
             self.refused += 1
             self.broken = True
@@ -218,112 +208,71 @@ class Session(Generic[Message]):
             self.broken = False
             self._event("")
         self.processed += 1
-        self._wake_pending()
-        for start in [start for start in self._starting if start.kept.number == kept.number]:
-            self._starting.remove(start)
+        for request in self._boxes.take_kept():
+            self._queue(request, patient=request.stamp_ns == 0)
+        while (start := self._boxes.take_start_on(kept.number)) is not None:
             self._start(start)
-        return Step(kept, picture, self._current(), publish=True, tracker_s=seconds)
+        return Step(kept, picture, self._targets.keeping_up, publish=True, tracker_s=seconds)
 
-    def _update(self, kept: Kept[Message], picture: np.ndarray) -> float:
-        ready = [
-            target_id
-            for target_id, number in self._at.items()
-            if target_id not in self._catching and number < kept.number
-        ]
-        began = time.monotonic()
-        everyone = len(ready) == len(self._at)
-        updated = self.tracker.update(picture, None if everyone else ready) if ready else []
-        seconds = time.monotonic() - began
-        for result in updated:
-            self._results[result.target_id] = result
-            self._at[result.target_id] = kept.number
-        return seconds
-
-    def _current(self) -> list[TrackResult]:
-        """Results of the targets that keep up with the stream."""
-        return [r for target_id, r in self._results.items() if target_id not in self._catching]
-
-    def _start(self, start: _Start[Message]) -> Step[Message] | None:
+    def _start(self, start: Start[Message]) -> Step[Message] | None:
         """Initialise one target; it catches up afterwards when its frame is not the newest."""
-        request, kept = start.request, start.kept
-        target_id = request.target_id or self._new_name()
-        replaced = None if request.target_id else self._unnamed
+        request, kept, most = start.request, start.kept, self.params.max_targets
         began = time.monotonic()
         try:
-            self._check_room(target_id, replaced)
             picture = self._decode(kept.frame)
-            self.tracker.initialize(picture, request.box, target_id)  # type: ignore[arg-type]
+            result = self._targets.start(picture, request, kept.number, most)
         except (BoxError, FrameError) as error:
             if start.patient:  # it came before any image: the first one it fits may be another
-                self._keep_waiting(request)
+                self._boxes.keep(request, most)
                 self._event(f"init box kept for an image that it fits: {error}")
             else:
                 self.refuse(error)
             return None
         seconds = time.monotonic() - began
-        if replaced is not None:
-            self._forget(replaced)
-        if not request.target_id:
-            self._unnamed = target_id
-        self._pending = [other for other in self._pending if other.target_id != request.target_id]
-        self._look = (picture.shape, picture.dtype)
-        self._init_boxes[target_id] = request.box  # type: ignore[assignment]
-        result = TrackResult(target_id, request.box, 1.0, TrackState.TRACKING)
-        self._results[target_id] = result
-        self._at[target_id] = kept.number
-        self._say(f"target {target_id!r} started")
+        self._boxes.forget_kept(request.target_id)
+        self._stream.change_of(picture)  # the next one is compared with this
+        self._say(f"target {result.target_id!r} started")
         self.reason = ""
-        if target_id in self._catching:
-            self._catching.remove(target_id)
-        later, upcoming = self.buffer.after(kept.number), self._next()
+        later, upcoming = self.buffer.after(kept.number), self._stream.upcoming
         if later and (upcoming is None or later[0].number != upcoming.number):
-            self._catching.append(target_id)
-            self._stride, self._added_before = 1, self.buffer.added
-        seen = self._last is not None and kept.number <= self._last.number
-        alone = len(self._at) == 1
+            self._targets.late.add(result.target_id)
+        seen, alone = kept.number <= self._stream.last_number, len(self._targets) == 1
         if not (seen and alone and self.params.process_every_frame):
             return None  # a frame that is still to come shows the start by itself
         return Step(kept, picture, [result], publish=True, tracker_s=seconds)
 
     def _catch_up(self, target_id: str) -> Step[Message] | None:
         """Take one late target one frame nearer to the others, or to the newest frame."""
-        alone = len(self._at) == len(self._catching)
-        last = self._last.number if self._last is not None else -1
-        later = self.buffer.after(self._at[target_id])
-        if not alone or self.params.process_every_frame:
-            later = [kept for kept in later if kept.number <= last]
-        if not later:
-            self._catching.remove(target_id)
+        targets, every_frame = self._targets, self.params.process_every_frame
+        alone = len(targets) == len(targets.late)
+        meets_at = None if alone and not every_frame else self._stream.last_number
+        ahead = targets.late.ahead(targets.at[target_id], meets_at)
+        if not ahead:
+            targets.late.remove(target_id)
             return None
-        kept = later[min(self._stride, len(later)) - 1]
-        self._at[target_id] = kept.number
+        kept = ahead[0]
+        targets.at[target_id] = kept.number
         began = time.monotonic()
         try:
             picture = self._decode(kept.frame)
-            results = self.tracker.update(picture, None if len(self._at) == 1 else [target_id])
+            results = targets.update_late(target_id, picture)
         except FrameError:
             results = []  # it was refused, and that was said, when it was new
         seconds = time.monotonic() - began
-        for result in results:
-            self._results[target_id] = result
-        # twice as fast as frames arrive: the lag is gone after as long as it was
-        arrived, self._added_before = self.buffer.added - self._added_before, self.buffer.added
-        self._stride = 1 if self.params.process_every_frame else max(1, 2 * arrived)
-        if kept is later[-1]:  # what came since then is the stream's next frame
-            self._catching.remove(target_id)
-        fresh = alone and kept.number > last
+        targets.late.choose_stride(leave_none_out=every_frame)
+        if len(ahead) == 1:  # what came since then is the stream's next frame
+            targets.late.remove(target_id)
+        fresh = alone and kept.number > self._stream.last_number
         if fresh:
-            self.dropped += kept.number - last - 1
+            self._stream.advance(kept)
+            self._stream.seconds_back(kept.stamp_ns)  # the next one is compared with this
             self.processed += 1
-            self._last, self._stamp_ns = kept, kept.stamp_ns
-            self.buffer.mark_read(kept.number)
-        publish = fresh or (alone and self.params.process_every_frame)
+        publish = fresh or (alone and every_frame)
         return Step(kept, picture, results, publish, seconds) if results else None
 
     def _check_stream(self, kept: Kept[Message], picture: np.ndarray) -> None:
         """Drop the targets when time jumps back or the picture changes its size or type."""
-        back_s = (self._stamp_ns - kept.stamp_ns) / 1e9 if self._stamp_ns is not None else -1.0
-        self._stamp_ns = kept.stamp_ns
+        back_s = self._stream.seconds_back(kept.stamp_ns)
         if back_s > self.params.time_jump_s:
             self.time_jumps += 1
             self._break_stream(kept, f"time jumped back by {back_s:.3f} s")
@@ -332,132 +281,18 @@ class Session(Generic[Message]):
         elif back_s >= 0:
             how = "repeats the one before" if back_s == 0 else f"is {back_s * 1e3:.3f} ms earlier"
             self._event(f"image stamp {how}; images are taken as they arrive")
-        look = (picture.shape, picture.dtype)
-        if self._look is not None and look != self._look:
-            self._break_stream(
-                kept, f"image changed from {_describe(*self._look)} to {_describe(*look)}"
-            )
-        self._look = look
+        change = self._stream.change_of(picture)
+        if change:
+            self._break_stream(kept, f"image changed {change}")
 
     def _break_stream(self, kept: Kept[Message], what: str) -> None:
+        had = ", ".join(self._targets.at)
         self.buffer.forget_before(kept.number)
-        had = ", ".join(self._at)
-        pending = [request for request in self._pending if request.stamp_ns == 0]
-        starting = [start for start in self._starting if start.kept.number >= kept.number]
-        self.drop_all(f"{what}; dropped target {had}, draw a new box" if had else what)
-        self._pending, self._starting = pending, starting
-
-    def _frame_for(self, request: InitRequest) -> Kept[Message] | None:
-        """Frame that a box is meant for; None while it has not come.
-
-        Raises:
-            BoxError: the frame is no longer kept and the newest one is too far away.
-        """
-        newest = self.buffer.newest
-        if newest is None:
-            return None
-        if request.stamp_ns == 0:
-            return self._last if self.params.process_every_frame else newest
-        kept = self.buffer.find(request.stamp_ns)
-        if kept is not None:
-            return kept
-        late_s = (newest.stamp_ns - request.stamp_ns) / 1e9
-        if abs(late_s) > self.params.init_max_age_s:
-            raise BoxError(
-                f"expected the stamp of an image kept ({len(self.buffer)} up to "
-                f"{newest.stamp_ns / 1e9:.3f} s), got {request.stamp_ns / 1e9:.3f} s, "
-                f"{abs(late_s):.3f} s {'before' if late_s > 0 else 'after'} the newest; draw the "
-                "box on a newer image or raise buffer_span_s or init_max_age_s"
-            )
-        return newest if late_s > 0 else None
-
-    def _wake_pending(self) -> None:
-        """Start the boxes whose frame has come."""
-        waiting, self._pending = self._pending, []
-        for request in waiting:
-            try:
-                kept = self._frame_for(request)
-            except BoxError as error:
-                self.refuse(error)
-                continue
-            if kept is None:
-                self._pending.append(request)
-            else:
-                self._queue(_Start(request, kept, patient=request.stamp_ns == 0))
-
-    def _queue(self, start: _Start[Message]) -> None:
-        """Have a box start soon; a newer one for the same target takes its place."""
-        names = [waiting.request.target_id for waiting in self._starting]
-        if start.request.target_id in names:
-            self._starting[names.index(start.request.target_id)] = start
-        elif len(names) < 2 * self.params.max_targets:
-            self._starting.append(start)
-        else:
-            self.refuse(
-                BoxError(
-                    f"expected at most {len(names)} boxes to wait for their start, got one more; "
-                    "send it again when the others have started"
-                )
-            )
-
-    def _check_room(self, target_id: str, replaced: str | None) -> None:
-        others = set(self._at) - {target_id, replaced}
-        if len(others) >= self.params.max_targets:
-            raise BoxError(
-                f"expected at most max_targets={self.params.max_targets} targets, got one more; "
-                "stop one first"
-            )
-
-    def _keep_waiting(self, request: InitRequest) -> None:
-        self._pending = [other for other in self._pending if other.target_id != request.target_id]
-        self._pending = [*self._pending, request][-self.params.max_targets :]
-
-    def _new_name(self) -> str:
-        while True:
-            self._names_made += 1
-            if str(self._names_made) not in self._at:
-                return str(self._names_made)
-
-    def _stop(self, target_id: str) -> None:
-        if not target_id:
-            self.drop_all("stopped by request")
-            return
-        known = target_id in self._at
-        for queue in (self._pending, [start.request for start in self._starting]):
-            known = known or any(request.target_id == target_id for request in queue)
-        if not known:
-            names = ", ".join(self._at) or "none is followed"
-            self.refuse(
-                BoxError(
-                    f"expected the id of a target to stop ({names}), got {target_id!r}; check "
-                    "the id, or send positive sizes to start it"
-                )
-            )
-            return
-        self._pending = [r for r in self._pending if r.target_id != target_id]
-        self._starting = [s for s in self._starting if s.request.target_id != target_id]
-        self._forget(target_id)
-        self._event(f"target {target_id!r} stopped by request")
-
-    def _forget(self, target_id: str) -> None:
-        self.tracker.remove(target_id)
-        for by_target in (self._results, self._init_boxes, self._at):
-            by_target.pop(target_id, None)
-        if target_id in self._catching:
-            self._catching.remove(target_id)
-        if target_id == self._unnamed:
-            self._unnamed = None
-
-    def refuse(self, error: Exception) -> None:
-        """Say why a box cannot be used; nothing else changes."""
-        self._event(f"init box refused: {error}")
+        self._boxes.forget_frames_before(kept.number)
+        self._targets.clear()
+        self._event(f"{what}; dropped target {had}, draw a new box" if had else what)
 
     def _event(self, reason: str) -> None:
         if reason and reason != self.reason:
             self._say(reason)
         self.reason = reason
-
-
-def _describe(shape: tuple[int, ...], dtype: np.dtype) -> str:
-    colour = " colour" if len(shape) == 3 else ""
-    return f"{shape[1]}x{shape[0]} px {dtype}{colour}"

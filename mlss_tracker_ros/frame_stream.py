@@ -1,0 +1,75 @@
+"""The order in which frames are processed, and where the stream of them breaks."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
+
+Message = TypeVar("Message")
+
+
+class FrameStream(Generic[Message]):
+    """Which frame of a buffer comes next, and how it differs from the one before."""
+
+    def __init__(self, buffer: FrameBuffer[Message], every_frame: bool) -> None:
+        """Start before the first frame.
+
+        Args:
+            buffer: frames are added to it by another thread.
+            every_frame: the next frame comes next, and not the newest.
+        """
+        self.last: Kept[Message] | None = None  # the frame processed last
+        self.dropped = 0  # frames that were passed over
+        self._buffer = buffer
+        self._every_frame = every_frame
+        self._stamp_ns: int | None = None  # of the last picture that could be used
+        self._look: tuple[tuple[int, ...], np.dtype] | None = None
+
+    @property
+    def last_number(self) -> int:
+        """Number of the frame processed last; -1 before the first."""
+        return self.last.number if self.last is not None else -1
+
+    @property
+    def upcoming(self) -> Kept[Message] | None:
+        """Frame to process next; None while there is none."""
+        if self._every_frame:
+            later = self._buffer.after(self.last_number)
+            return later[0] if later else None
+        newest = self._buffer.newest
+        return newest if newest is not None and newest.number > self.last_number else None
+
+    def advance(self, kept: Kept[Message]) -> None:
+        """Go on to a frame; those between it and the last one were dropped."""
+        self.dropped += kept.number - self.last_number - 1
+        self.last = kept
+        self._buffer.mark_read(kept.number)
+
+    def leave_out(self) -> None:
+        """Go on to the newest frame, without counting what is left out as dropped."""
+        if not self._every_frame:
+            self.last = self._buffer.newest
+
+    def seconds_back(self, stamp_ns: int) -> float:
+        """Take the next picture's stamp; how far it lies before the last one's.
+
+        Returns:
+            Seconds: 0 for the same stamp, negative where time goes on.
+        """
+        last_ns, self._stamp_ns = self._stamp_ns, stamp_ns
+        return (last_ns - stamp_ns) / 1e9 if last_ns is not None else -1.0
+
+    def change_of(self, picture: np.ndarray) -> str:
+        """Take the next picture, (H, W) or (H, W, 3); what differs from the last one, or ""."""
+        last, self._look = self._look, (picture.shape, picture.dtype)
+        if last is None or last == self._look:
+            return ""
+        return f"from {_describe(*last)} to {_describe(*self._look)}"
+
+
+def _describe(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    colour = " colour" if len(shape) == 3 else ""
+    return f"{shape[1]}x{shape[0]} px {dtype}{colour}"
