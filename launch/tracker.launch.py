@@ -22,98 +22,101 @@ OPTIONAL_PARAMETERS = {
 }
 
 
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "namespace", default_value="", description="Namespace of the node and its topics."
+    ),
+    DeclareLaunchArgument("name", default_value="mlss_tracker", description="Name of the node."),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="image_raw",
+        description="Topic of the thermal picture (sensor_msgs/Image); with the parameter "
+        "image_transport: compressed, <image_topic>/compressed is read.",
+    ),
+    DeclareLaunchArgument(
+        "click_topic",
+        default_value="~/clicked_corner",
+        description="Topic of clicked corners; rqt_image_view: <image_topic>_mouse_left.",
+    ),
+    DeclareLaunchArgument(
+        "camera",
+        default_value="none",
+        choices=["none", *DRIVERS],
+        description="Driver to start too, publishing on image_topic: sim (simulated "
+        "camera), v4l2 (v4l2_camera), usb_cam, spinnaker (spinnaker_camera_driver).",
+    ),
+    DeclareLaunchArgument(
+        "camera_params",
+        default_value="",
+        description="YAML file with parameters of the driver; empty: the one for a "
+        "16-bit thermal core in config/cameras.",
+    ),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value="false",
+        choices=SWITCH,
+        description="Whether RViz2 starts too, with the picture to click the target on.",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value="",
+        description="YAML file with parameters of the node, as in config/tracker.yaml; "
+        "empty: the defaults.",
+    ),
+    DeclareLaunchArgument(
+        "device",
+        default_value="",
+        description="Where the network runs: auto, cpu, cuda or cuda:N; empty: as "
+        "params_file says, else auto.",
+    ),
+    DeclareLaunchArgument(
+        "weights",
+        default_value="",
+        description="Weights file (.safetensors); empty: as params_file says, else the "
+        "shipped ones.",
+    ),
+    DeclareLaunchArgument(
+        "init_box",
+        default_value="",
+        description="Target in the first image, for runs without an operator: centre x, "
+        "centre y, width, height in px, as 320,256,40,30; empty: as params_file "
+        "says, else none.",
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="",
+        choices=["", *SWITCH],
+        description="Whether the node configures and activates itself; false: a lifecycle "
+        "manager does; empty: as params_file says, else true.",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="",
+        choices=["", *SWITCH],
+        description="Whether time comes from /clock, as with `ros2 bag play --clock`; "
+        "empty: as params_file says, else false.",
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Least severe messages that the node logs.",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=SWITCH,
+        description="Whether the node is started again two seconds after it died; it then "
+        "waits for a new init box.",
+    ),
+]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Declare every argument and start the node."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument(
-                "namespace", default_value="", description="Namespace of the node and its topics."
-            ),
-            DeclareLaunchArgument(
-                "name", default_value="mlss_tracker", description="Name of the node."
-            ),
-            DeclareLaunchArgument(
-                "image_topic",
-                default_value="image_raw",
-                description="Topic of the thermal picture (sensor_msgs/Image); with the parameter "
-                "image_transport: compressed, <image_topic>/compressed is read.",
-            ),
-            DeclareLaunchArgument(
-                "click_topic",
-                default_value="~/clicked_corner",
-                description="Topic of clicked corners; rqt_image_view: <image_topic>_mouse_left.",
-            ),
-            DeclareLaunchArgument(
-                "camera",
-                default_value="none",
-                choices=["none", *DRIVERS],
-                description="Driver to start too, publishing on image_topic: sim (simulated "
-                "camera), v4l2 (v4l2_camera), usb_cam, spinnaker (spinnaker_camera_driver).",
-            ),
-            DeclareLaunchArgument(
-                "camera_params",
-                default_value="",
-                description="YAML file with parameters of the driver; empty: the one for a "
-                "16-bit thermal core in config/cameras.",
-            ),
-            DeclareLaunchArgument(
-                "rviz",
-                default_value="false",
-                choices=SWITCH,
-                description="Whether RViz2 starts too, with the picture to click the target on.",
-            ),
-            DeclareLaunchArgument(
-                "params_file",
-                default_value="",
-                description="YAML file with parameters of the node, as in config/tracker.yaml; "
-                "empty: the defaults.",
-            ),
-            DeclareLaunchArgument(
-                "device",
-                default_value="",
-                description="Where the network runs: auto, cpu, cuda or cuda:N; empty: as "
-                "params_file says, else auto.",
-            ),
-            DeclareLaunchArgument(
-                "weights",
-                default_value="",
-                description="Weights file (.safetensors); empty: as params_file says, else the "
-                "shipped ones.",
-            ),
-            DeclareLaunchArgument(
-                "init_box",
-                default_value="",
-                description="Target in the first image, for runs without an operator: centre x, "
-                "centre y, width, height in px, as 320,256,40,30; empty: as params_file "
-                "says, else none.",
-            ),
-            DeclareLaunchArgument(
-                "autostart",
-                default_value="",
-                choices=["", *SWITCH],
-                description="Whether the node configures and activates itself; false: a lifecycle "
-                "manager does; empty: as params_file says, else true.",
-            ),
-            DeclareLaunchArgument(
-                "use_sim_time",
-                default_value="",
-                choices=["", *SWITCH],
-                description="Whether time comes from /clock, as with `ros2 bag play --clock`; "
-                "empty: as params_file says, else false.",
-            ),
-            DeclareLaunchArgument(
-                "log_level",
-                default_value="info",
-                choices=["debug", "info", "warn", "error", "fatal"],
-                description="Least severe messages that the node logs.",
-            ),
-            DeclareLaunchArgument(
-                "respawn",
-                default_value="false",
-                choices=SWITCH,
-                description="Whether the node is started again two seconds after it died; it then "
-                "waits for a new init box.",
-            ),
+            *ARGUMENTS,
             *(SetEnvironmentVariable(name, path) for name, path in frame_profile().items()),
             OpaqueFunction(function=start),
         ]

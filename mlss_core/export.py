@@ -194,27 +194,37 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
         ),
     )
     for path, (graph, inputs, input_names, output_names) in zip(paths, jobs, strict=True):
-        axes = {name: {0: "targets"} for name in input_names + output_names}
-        for name in ("instance", "fused"):
-            if name in axes:
-                axes[name] = {0: "patches"}
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # of the exporter's own deprecations
-            torch.onnx.export(
-                graph,
-                inputs,
-                str(path),
-                input_names=input_names,
-                output_names=output_names,
-                dynamic_axes=axes,
-                opset_version=OPSET,
-                dynamo=False,
-            )
+        _write_graph(path, graph, inputs, input_names, output_names)
         model = onnx.load(str(path))
         onnx.helper.set_model_props(model, {"network": header})
         onnx.checker.check_model(model)
         onnx.save(model, str(path))
     return paths
+
+
+def _write_graph(
+    path: Path,
+    graph: nn.Module,
+    inputs: tuple[Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+) -> None:
+    axes = {name: {0: "targets"} for name in input_names + output_names}
+    for name in ("instance", "fused"):
+        if name in axes:
+            axes[name] = {0: "patches"}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of the exporter's own deprecations
+        torch.onnx.export(
+            graph,
+            inputs,
+            str(path),
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
 
 
 class OnnxNetwork:

@@ -100,12 +100,7 @@ def write_report(
         "</div>",
     ]
     if "robustness" in pictures:
-        parts += [
-            "<h2>Robustness</h2>",
-            '<p class="note">Mean success AUC on the same sequences made worse at rising levels; '
-            "see docs/evaluation.md for each kind of damage.</p>",
-            _png(pictures["robustness"], "robustness"),
-        ]
+        parts += _robustness(pictures["robustness"])
     parts += _failures(trackers, document["unusable"])
     parts += ["<h2>Sequences</h2>", _legend(trackers, colours)]
     first = trackers[0]
@@ -116,22 +111,35 @@ def write_report(
         "<details><summary>all bars</summary>",
         _png(pictures["bars"], "bars"),
         "</details>",
-        "<h2>Made with</h2>",
-        "<ul>",
-        *(
-            f"<li>{html.escape(name)}: {html.escape(value)}</li>"
-            for name, value in document["environment"].items()
-        ),
-        "</ul>",
+        *_made_with(document["environment"]),
     ]
-    body = "\n".join(parts)
-    path.write_text(
+    path.write_text(_page("\n".join(parts)), encoding="utf-8")
+
+
+def _page(body: str) -> str:
+    return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Thermal tracking evaluation</title><style>{_STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n",
-        encoding="utf-8",
+        f"<body>\n{body}\n</body></html>\n"
     )
+
+
+def _robustness(picture: Path) -> list[str]:
+    return [
+        "<h2>Robustness</h2>",
+        '<p class="note">Mean success AUC on the same sequences made worse at rising levels; '
+        "see docs/evaluation.md for each kind of damage.</p>",
+        _png(picture, "robustness"),
+    ]
+
+
+def _made_with(environment: Mapping[str, str]) -> list[str]:
+    items = (
+        f"<li>{html.escape(name)}: {html.escape(value)}</li>"
+        for name, value in environment.items()
+    )
+    return ["<h2>Made with</h2>", "<ul>", *items, "</ul>"]
 
 
 def _table(

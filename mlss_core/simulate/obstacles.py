@@ -18,8 +18,8 @@ HIDES_ALL = 0.95  # from this part on an obstacle hides the whole target
 _CLEAR_S = 0.5  # the target is in the open for this long at the start
 
 
-class _Need(NamedTuple):
-    """What an obstacle must hide: world px, relative to the target's origin at its moment."""
+class _Region(NamedTuple):
+    """Sides of a region: world px, of the world or relative to an actor's origin."""
 
     left: float
     top: float
@@ -59,44 +59,24 @@ def _moment(rng: Rng, params: SceneParams, number: int) -> int:
 
 
 def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborne: bool) -> Actor:
-    half = max(round(params.occlusion_s * params.fps / 2), 1)
-    during = slice(max(moment - half, 0), moment + half + 1)
     size = _extent(target, moment)
-    x, y = target.path.x, target.path.y
-    full = params.occlusion >= HIDES_ALL
-    slim = not full and rng.random() < 0.5
-    t = (np.arange(params.frames) - moment) / params.fps
-    # how it must pass, relative to the target, to be clear of it at the start
-    lead = max(moment / params.fps - _CLEAR_S, 0.2)
-    passing = max(
-        1.4 * size.width / max(lead - 0.5 * params.occlusion_s, 0.1), 0.4 * params.target_px
-    )
-    left, right = x[during].min() + size.left, x[during].max() + size.right
-    top, bottom = y[during].min() + size.top, y[during].max() + size.bottom
-    if slim:
-        middle, wide = (left + right) / 2, _width_that_hides(target, moment, params)
-        left, right = middle - wide / 2, middle + wide / 2
-    else:
-        margin = 0.06 * size.width
-        left, right = left - margin, right + margin
-    if full or slim:
-        top -= 0.12 * size.height + (rng.uniform(0.0, 1.0) * size.height if slim else 0.0)
-    else:
-        tall = _height_that_hides(target, moment, params)
-        top = y[during].mean() + size.bottom - tall
-    bottom += 0.15 * size.height
+    slim = params.occlusion < HIDES_ALL and rng.random() < 0.5
+    left, top, right, bottom = _region_to_cover(rng, params, target, moment, slim)
     if airborne:
         bottom += 2 * params.height
+    x = target.path.x
     early = slice(0, max(round(_CLEAR_S * params.fps), 1))
     near_start = (x[early] + size.right + 0.2 * size.width > left) & (
         x[early] + size.left - 0.2 * size.width < right
     )
     moves = bool(near_start.any()) or (not airborne and rng.random() < 0.35)
     if moves:
+        passing = _passing_speed(params, size, moment)
         if not slim:
             wide = size.width * 1.15 + passing * params.occlusion_s
             middle = x[moment] + (size.left + size.right) / 2
             left, right = middle - wide / 2, middle + wide / 2
+        t = (np.arange(params.frames) - moment) / params.fps
         path_x = (left + right) / 2 - x[moment] + x + rng.choice([-1, 1]) * passing * t
     else:
         path_x = np.full(params.frames, (left + right) / 2)
@@ -117,14 +97,45 @@ def _obstacle(rng: Rng, params: SceneParams, target: Actor, moment: int, airborn
     )
 
 
+def _region_to_cover(
+    rng: Rng, params: SceneParams, target: Actor, moment: int, slim: bool
+) -> _Region:
+    """Region of the world that hides the part asked for, for as long as asked for."""
+    half = max(round(params.occlusion_s * params.fps / 2), 1)
+    during = slice(max(moment - half, 0), moment + half + 1)
+    size, x, y = _extent(target, moment), target.path.x[during], target.path.y[during]
+    left, right = x.min() + size.left, x.max() + size.right
+    top, bottom = y.min() + size.top, y.max() + size.bottom
+    if slim:
+        middle, wide = (left + right) / 2, _width_that_hides(target, moment, params)
+        left, right = middle - wide / 2, middle + wide / 2
+        top -= 0.12 * size.height + rng.uniform(0.0, 1.0) * size.height
+    else:
+        margin = 0.06 * size.width
+        left, right = left - margin, right + margin
+        if params.occlusion >= HIDES_ALL:
+            top -= 0.12 * size.height
+        else:
+            top = y.mean() + size.bottom - _height_that_hides(target, moment, params)
+    return _Region(left, top, right, bottom + 0.15 * size.height)
+
+
+def _passing_speed(params: SceneParams, size: _Region, moment: int) -> float:
+    """How fast it must pass the target, px/s, to be clear of it at the start."""
+    lead = max(moment / params.fps - _CLEAR_S, 0.2)
+    return max(
+        1.4 * size.width / max(lead - 0.5 * params.occlusion_s, 0.1), 0.4 * params.target_px
+    )
+
+
 def _shape(target: Actor, frame: int) -> Outline:
     """Outline of the target about its own origin, px of the world."""
     pose = Pose(0.0, 0.0, float(target.scale[frame]), float(target.yaw[frame]), target.elevation)
     return outline(target.pose(float(target.phase[frame])), pose)
 
 
-def _extent(target: Actor, frame: int) -> _Need:
-    return _Need(*_shape(target, frame).bounds())
+def _extent(target: Actor, frame: int) -> _Region:
+    return _Region(*_shape(target, frame).bounds())
 
 
 def _silhouette(target: Actor, frame: int) -> np.ndarray:

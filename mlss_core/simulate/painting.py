@@ -103,23 +103,29 @@ def paint(
     cover = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
     warm = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
     if texture_gain:
-        gain_x = texture.shape[1] / max(bounds[2] - bounds[0], 1.0)
-        gain_y = texture.shape[0] / max(bounds[3] - bounds[1], 1.0)
-        to_texture = np.array(
-            [
-                [gain_x, 0.0, (window.x - bounds[0]) * gain_x],
-                [0.0, gain_y, (window.y - bounds[1]) * gain_y],
-            ]
-        )
-        grain = cv2.warpAffine(
-            texture,
-            to_texture,
-            size,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT,
-        )
-        warm = warm + cover * grain * np.float32(texture_gain)
+        warm = warm + cover * _grain(texture, bounds, window) * np.float32(texture_gain)
     return cover, warm
+
+
+def _grain(
+    texture: np.ndarray, bounds: tuple[float, float, float, float], window: Window
+) -> np.ndarray:
+    """A texture stretched over `bounds`, as `window` shows it."""
+    gain_x = texture.shape[1] / max(bounds[2] - bounds[0], 1.0)
+    gain_y = texture.shape[0] / max(bounds[3] - bounds[1], 1.0)
+    to_texture = np.array(
+        [
+            [gain_x, 0.0, (window.x - bounds[0]) * gain_x],
+            [0.0, gain_y, (window.y - bounds[1]) * gain_y],
+        ]
+    )
+    return cv2.warpAffine(
+        texture,
+        to_texture,
+        (window.width, window.height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
 
 
 def visible_part(

@@ -62,17 +62,20 @@ def _reach(start: Point, angle: float, length: float) -> Point:
     return x + length * math.sin(angle), y, z - length * math.cos(angle)
 
 
+def _leg(look: PersonLook, phase: float, side: int) -> tuple[Point, Point, Point, Point]:
+    """Hip, knee, ankle and toe of one leg; the hip is at height 0."""
+    angle = look.swing * math.sin(phase)
+    bend = 0.1 + 0.85 * max(0.0, math.cos(phase)) ** 2
+    hip = (0.0, side * 0.09, 0.0)
+    knee = _reach(hip, angle + 0.4 * bend, _THIGH_M)
+    ankle = _reach(knee, angle - 0.6 * bend, _SHIN_M)
+    toe = (ankle[0] + 0.17, ankle[1], ankle[2] - 0.03 - 0.06 * bend)
+    return hip, knee, ankle, toe
+
+
 def person(look: PersonLook, phase: float) -> Solid:
     """Pose a person; a stride is 2 pi of `phase`. Unit: m; the lower foot is on the ground."""
-    legs = []
-    for side, offset in ((1, 0.0), (-1, math.pi)):
-        angle = look.swing * math.sin(phase + offset)
-        bend = 0.1 + 0.85 * max(0.0, math.cos(phase + offset)) ** 2
-        hip = (0.0, side * 0.09, 0.0)
-        knee = _reach(hip, angle + 0.4 * bend, _THIGH_M)
-        ankle = _reach(knee, angle - 0.6 * bend, _SHIN_M)
-        toe = (ankle[0] + 0.17, ankle[1], ankle[2] - 0.03 - 0.06 * bend)
-        legs.append((hip, knee, ankle, toe))
+    legs = [_leg(look, phase, 1), _leg(look, phase + math.pi, -1)]
     lift = -min(min(ankle[2] - 0.05, toe[2] - 0.035) for _, _, ankle, toe in legs)
     fat = look.girth
     solid = Solid()

@@ -13,7 +13,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,30 +63,16 @@ def curate(
         SequenceError: a source is missing or empty.
         ConfigError: `out` holds crops made with other settings.
     """
-    shards = []
-    for source in sources:
-        tracks = find_tracks(source, params.every, params.val_fraction)
-        step = tracks_per_shard if isinstance(tracks[0], SequenceTrack) else 16 * tracks_per_shard
-        for number, start in enumerate(range(0, len(tracks), step)):
-            shards.append(
-                (out / f"{source.resolve().name}_{number:04d}", tracks[start : start + step])
-            )
+    shards = [
+        (out / name, tracks)
+        for source in sources
+        for name, tracks in _split(source, params, tracks_per_shard)
+    ]
     out.mkdir(parents=True, exist_ok=True)
     _keep_settings(out / "curate.json", params, sources)
     waiting = [shard for shard in shards if not shard[0].with_suffix(".json").is_file()]
-    progress(len(shards) - len(waiting), len(shards))
-    if workers == 0:
-        for count, (stem, tracks) in enumerate(waiting, start=len(shards) - len(waiting) + 1):
-            write_shard(stem, tracks, params)
-            progress(count, len(shards))
-    else:
-        with concurrent.futures.ProcessPoolExecutor(workers) as pool:
-            jobs = [pool.submit(write_shard, stem, tracks, params) for stem, tracks in waiting]
-            for count, job in enumerate(
-                concurrent.futures.as_completed(jobs), start=len(shards) - len(waiting) + 1
-            ):
-                job.result()
-                progress(count, len(shards))
+    for left in _write_shards(waiting, params, workers):
+        progress(len(shards) - left, len(shards))
     held_out = [
         str(track.path.resolve())
         for _, tracks in shards
@@ -95,6 +81,36 @@ def curate(
     ]
     (out / "held_out.txt").write_text("".join(f"{path}\n" for path in held_out))
     return _write_index(out, [stem for stem, _ in shards])
+
+
+def _split(
+    source: Path, params: CurateParams, tracks_per_shard: int
+) -> Iterator[tuple[str, Sequence[Track]]]:
+    """Name and tracks of every shard of a source."""
+    tracks = find_tracks(source, params.every, params.val_fraction)
+    step = tracks_per_shard if isinstance(tracks[0], SequenceTrack) else 16 * tracks_per_shard
+    for number, start in enumerate(range(0, len(tracks), step)):
+        yield f"{source.resolve().name}_{number:04d}", tracks[start : start + step]
+
+
+def _write_shards(
+    shards: Sequence[tuple[Path, Sequence[Track]]], params: CurateParams, workers: int
+) -> Iterator[int]:
+    """Write shards, here or in processes; yields how many are left, first of all their number."""
+    left = len(shards)
+    yield left
+    if workers == 0:
+        for stem, tracks in shards:
+            write_shard(stem, tracks, params)
+            left -= 1
+            yield left
+        return
+    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(write_shard, stem, tracks, params) for stem, tracks in shards]
+        for job in concurrent.futures.as_completed(jobs):
+            job.result()
+            left -= 1
+            yield left
 
 
 def _keep_settings(path: Path, params: CurateParams, sources: Sequence[Path]) -> None:

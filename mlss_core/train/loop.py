@@ -80,14 +80,7 @@ def _train(
     check_clips(params)
     out.mkdir(parents=True, exist_ok=True)
     run = load_state(out / STATE, params, device) if resume else start_run(params, device)
-    loader = torch.utils.data.DataLoader(
-        pairs,
-        batch_size=None,  # an item is a batch
-        sampler=range(run.step, params.steps),
-        num_workers=params.loader_workers,
-        prefetch_factor=4 if params.loader_workers else None,
-        pin_memory=device.type == "cuda",
-    )
+    loader = _loader(pairs, run.step, params, device)
     if rank > 0:
         for batch in loader:
             train_step(run, _to(batch, device), params, world)
@@ -113,6 +106,19 @@ def _train(
                 save_checkpoint(out / LAST, run.network, _about(run, params))
             ready = time.perf_counter()
     return run
+
+
+def _loader(
+    pairs: PairDataset, first_step: int, params: TrainParams, device: torch.device
+) -> torch.utils.data.DataLoader:
+    return torch.utils.data.DataLoader(
+        pairs,
+        batch_size=None,  # an item is a batch
+        sampler=range(first_step, params.steps),
+        num_workers=params.loader_workers,
+        prefetch_factor=4 if params.loader_workers else None,
+        pin_memory=device.type == "cuda",
+    )
 
 
 def _check(params: TrainParams, resume: bool) -> None:

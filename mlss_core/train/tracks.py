@@ -123,45 +123,52 @@ def find_tracks(source: Path, every: int, val_fraction: float) -> list[Track]:
     if not source.is_dir():
         raise SequenceError(f"expected a data folder, got none at {source}; check the path")
     if (source / "tracklets.json").is_file():
-        entries = json.loads((source / "tracklets.json").read_text())
-        images = {path.stem: path for path in (source / "img").iterdir()}
-        entries.sort(key=lambda entry: entry["im"][0])
-        held_out = _last_share(range(len(entries)), val_fraction)
-        return [
-            TrackletTrack(
-                f"{source.name}/{index:05d}",
-                VALIDATION if index in held_out else TRAIN,
-                tuple(images.get(name, source / "img" / name) for name in entry["im"]),
-                tuple(tuple(corners) for corners in entry["box"]),
-            )
-            for index, entry in enumerate(entries)
-        ]
+        return list(_tracklets(source, val_fraction))
     if (source / "polygons.json").is_file():
-        polygons = json.loads((source / "polygons.json").read_text())
-        images = {path.stem: path for path in (source / "img").iterdir()}
-        names = sorted(polygons)
-        held_out_images = set(_last_share(names, val_fraction))
-        return [
-            CutoutTrack(
-                f"{source.name}/{name}_{index:02d}",
-                VALIDATION if name in held_out_images else TRAIN,
-                images.get(name, source / "img" / name),
-                tuple(polygon),
-            )
-            for name in names
-            for index, polygon in enumerate(polygons[name])
-        ]
+        return list(_cutouts(source, val_fraction))
     paths = find_sequences(source)
-    held_out_paths = split_by_blocks(paths, val_fraction)
+    held_out = split_by_blocks(paths, val_fraction)
     return [
         SequenceTrack(
             f"{source.name}/{path.name if path.is_dir() else path.stem}",
-            VALIDATION if path in held_out_paths else TRAIN,
+            VALIDATION if path in held_out else TRAIN,
             path,
             every,
         )
         for path in paths
     ]
+
+
+def _tracklets(source: Path, val_fraction: float) -> Iterator[TrackletTrack]:
+    entries = json.loads((source / "tracklets.json").read_text())
+    entries.sort(key=lambda entry: entry["im"][0])
+    images = _images(source)
+    held_out = _last_share(range(len(entries)), val_fraction)
+    for index, entry in enumerate(entries):
+        yield TrackletTrack(
+            f"{source.name}/{index:05d}",
+            VALIDATION if index in held_out else TRAIN,
+            tuple(images.get(name, source / "img" / name) for name in entry["im"]),
+            tuple(tuple(corners) for corners in entry["box"]),
+        )
+
+
+def _cutouts(source: Path, val_fraction: float) -> Iterator[CutoutTrack]:
+    polygons = json.loads((source / "polygons.json").read_text())
+    images, names = _images(source), sorted(polygons)
+    held_out = set(_last_share(names, val_fraction))
+    for name in names:
+        for index, polygon in enumerate(polygons[name]):
+            yield CutoutTrack(
+                f"{source.name}/{name}_{index:02d}",
+                VALIDATION if name in held_out else TRAIN,
+                images.get(name, source / "img" / name),
+                tuple(polygon),
+            )
+
+
+def _images(source: Path) -> dict[str, Path]:
+    return {path.stem: path for path in (source / "img").iterdir()}
 
 
 def split_by_blocks(paths: Sequence[Path], val_fraction: float) -> set[Path]:

@@ -11,8 +11,10 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +114,7 @@ class Camera:
 
 def main() -> int:
     """Run the load; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cameras", type=int, default=4)
-    parser.add_argument("--targets", type=int, default=16, help="of all cameras together")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--cores", default="0,1", help="cores for everything; empty: all")
-    parser.add_argument("--out", type=Path, default=Path("build/load"))
-    options = parser.parse_args()
+    options = parse_options()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.cores:
         os.sched_setaffinity(0, {int(core) for core in options.cores.split(",")})
@@ -129,45 +125,18 @@ def main() -> int:
     executor.add_node(node)
     names = [f"/camera_{n}" for n in range(options.cameras)]
     each = options.targets // options.cameras
-    processes = {}
+    processes: dict[str, subprocess.Popen] = {}
     for n, name in enumerate(names):
-        log = options.out / f"{name[1:]}.log"
-        log.unlink(missing_ok=True)
-        # presence off: a lost target costs more or less than a followed one
-        params = {"presence.enabled": False, "max_targets": each}
-        processes[f"{name} tracker"] = start_node(TRACKER, log, name, params)
-        shown = {"rate": 30.0, "blobs": each, "seed": n}
-        processes[f"{name} camera"] = start_node(CAMERA, log, name, shown)
+        processes |= start_camera_and_tracker(options.out, name, n, each)
     cameras = [Camera(node, name) for name in names]
-    problems: list[str] = []
     try:
-        start_s = time.monotonic()
-        while any(camera.targets < each for camera in cameras):
-            for camera in cameras:
-                camera.start_targets(each)
-            spin(executor, 5.0)
-            if time.monotonic() - start_s > START_S:
-                problems.append(f"not all targets were followed within {START_S:g} s")
-                break
-        before = {camera.namespace: dict(camera.figures) for camera in cameras}
-        for camera in cameras:
-            camera.latencies_ms.clear()
-            camera.waits_ms.clear()
-            camera.answers_ms.clear()
-        start_s = time.monotonic()
-        while time.monotonic() < start_s + options.seconds:
-            for camera in cameras:
-                camera.call()
-                spin(executor, 1.0 / CALLS_PER_S / len(cameras))
-        spin(executor, 2.0)  # the last answers and statuses
-        seconds = time.monotonic() - start_s
-        held = {
-            camera.namespace: usage(processes[f"{camera.namespace} tracker"].pid)
-            for camera in cameras
-        }
-        for name, process in processes.items():
-            if process.poll() is not None:
-                problems.append(f"{name} ended with code {process.returncode}")
+        problems = follow_all(executor, cameras, each)
+        rows = measure(executor, cameras, processes, options.seconds)
+        problems += [
+            f"{name} ended with code {process.returncode}"
+            for name, process in processes.items()
+            if process.poll() is not None
+        ]
     finally:
         for process in processes.values():  # all at once: each first finishes its image
             process.send_signal(signal.SIGINT)
@@ -176,18 +145,88 @@ def main() -> int:
         node.destroy_node()
         rclpy.try_shutdown()
     problems += [f"{name} ended with code {code}" for name, code in codes.items() if code]
-    rows = [figures(camera, before[camera.namespace], held, seconds) for camera in cameras]
-    for row in rows:
-        if row["service_ms_max"] > MAX_ANSWER_MS:
-            problems.append(f"{row['camera']}: a service took {row['service_ms_max']} ms")
-        if row["queued_ms_p50"] > MAX_QUEUED_MS:
-            problems.append(f"{row['camera']}: images wait {row['queued_ms_p50']} ms in a queue")
+    problems += [problem for row in rows for problem in problems_of(row)]
     (options.out / "load.json").write_text(json.dumps({"rows": rows, "problems": problems}))
     print_table(rows)
     for problem in problems:
         print(f"load: failed: {problem}", file=sys.stderr)
     print("load: " + ("failed" if problems else "passed"))
     return 1 if problems else 0
+
+
+def parse_options() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--targets", type=int, default=16, help="of all cameras together")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--cores", default="0,1", help="cores for everything; empty: all")
+    parser.add_argument("--out", type=Path, default=Path("build/load"))
+    return parser.parse_args()
+
+
+def start_camera_and_tracker(
+    out: Path, name: str, seed: int, targets: int
+) -> dict[str, subprocess.Popen]:
+    """Start one camera that shows so many targets, and its tracker; both by their names."""
+    log = out / f"{name[1:]}.log"
+    log.unlink(missing_ok=True)
+    # presence off: a lost target costs more or less than a followed one
+    params = {"presence.enabled": False, "max_targets": targets}
+    shown = {"rate": 30.0, "blobs": targets, "seed": seed}
+    return {
+        f"{name} tracker": start_node(TRACKER, log, name, params),
+        f"{name} camera": start_node(CAMERA, log, name, shown),
+    }
+
+
+def follow_all(
+    executor: SingleThreadedExecutor, cameras: Sequence[Camera], targets: int
+) -> list[str]:
+    """Have every target of every camera followed; what is wrong if that takes too long."""
+    start_s = time.monotonic()
+    while any(camera.targets < targets for camera in cameras):
+        for camera in cameras:
+            camera.start_targets(targets)
+        spin(executor, 5.0)
+        if time.monotonic() - start_s > START_S:
+            return [f"not all targets were followed within {START_S:g} s"]
+    return []
+
+
+def measure(
+    executor: SingleThreadedExecutor,
+    cameras: Sequence[Camera],
+    processes: Mapping[str, subprocess.Popen],
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """Call every camera's services for a while; figures of each camera over that time."""
+    before = {camera.namespace: dict(camera.figures) for camera in cameras}
+    for camera in cameras:
+        camera.latencies_ms.clear()
+        camera.waits_ms.clear()
+        camera.answers_ms.clear()
+    start_s = time.monotonic()
+    while time.monotonic() < start_s + seconds:
+        for camera in cameras:
+            camera.call()
+            spin(executor, 1.0 / CALLS_PER_S / len(cameras))
+    spin(executor, 2.0)  # the last answers and statuses
+    took_s = time.monotonic() - start_s
+    held = {
+        camera.namespace: usage(processes[f"{camera.namespace} tracker"].pid) for camera in cameras
+    }
+    return [figures(camera, before[camera.namespace], held, took_s) for camera in cameras]
+
+
+def problems_of(row: Mapping[str, Any]) -> list[str]:
+    """What is too slow in the figures of a camera."""
+    problems = []
+    if row["service_ms_max"] > MAX_ANSWER_MS:
+        problems.append(f"{row['camera']}: a service took {row['service_ms_max']} ms")
+    if row["queued_ms_p50"] > MAX_QUEUED_MS:
+        problems.append(f"{row['camera']}: images wait {row['queued_ms_p50']} ms in a queue")
+    return problems
 
 
 def spin(executor: SingleThreadedExecutor, seconds: float) -> None:
