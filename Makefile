@@ -68,7 +68,7 @@ vot: setup $(VOT)
 picker: setup  # the real mouse too: needs Xvfb, xdotool and libGL
 	@test -d build/opencv_window || $(BIN)/pip install -q --no-deps --target build/opencv_window \
 	  "$$(sed -n 's/^opencv-contrib-python-headless==/opencv-contrib-python==/p' tools/embedded_ros/constraints.txt)"
-	$(BIN)/python -m pytest test/ros/test_box_picker.py $(ARGS)
+	$(BIN)/python -m pytest test/ros/test_box_picker.py test/ros/test_real_mouse.py $(ARGS)
 
 colcon: setup
 	PATH="$(BIN):$$PATH" AMENT_PREFIX_PATH="$${AMENT_PREFIX_PATH:-$(CURDIR)/.venv}" \

@@ -1,46 +1,16 @@
 import math
-import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from recordings import numbered_frame, write_images, write_video
 
 from mlss_core.box import Box
 from mlss_core.errors import SequenceError
 from mlss_core.sequences import find_sequences, load_sequence
 from mlss_core.sequences.labels import polygon_to_ltwh
-
-
-def numbered_frame(number: int, dtype=np.uint8) -> np.ndarray:
-    """A frame that tells its number: 24x32 px of one grey level."""
-    scale = 257 if dtype == np.uint16 else 1
-    return np.full((24, 32), number * 10 * scale, dtype)
-
-
-def write_images(folder: Path, count: int, suffix: str = ".png", dtype=np.uint8) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        cv2.imwrite(str(folder / f"{i + 1:04d}{suffix}"), numbered_frame(i, dtype))
-
-
-def write_video(path: Path, count: int, gop_is_long: bool = True) -> None:
-    codec = "mp4v" if gop_is_long else "MJPG"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25.0, (64, 48))
-    rng = np.random.default_rng(0)
-    background = cv2.blur(rng.integers(0, 100, (48, 64), dtype=np.uint8), (5, 5))
-    for i in range(count):
-        frame = background.copy()
-        frame[:, : i + 1] = 250  # the frame number is the width of the bright bar
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
-    writer.release()
-
-
-def number_of(frame: np.ndarray) -> int:
-    gray = frame if frame.ndim == 2 else frame[..., 0]
-    return int((gray[24] > 175).sum()) - 1
 
 
 @pytest.mark.parametrize("separator", [",", "\t", " ", ", "])
@@ -129,49 +99,6 @@ def test_frames_take_slices_and_negative_indices_like_any_sequence(tmp_path):
     assert [f[0, 0] for f in frames[1:3]] == [10, 20]
     with pytest.raises(IndexError, match="below 4, got 4"):
         frames[4]
-
-
-@pytest.mark.parametrize("long_gop", [True, False])
-def test_video_gives_the_same_frames_forwards_backwards_and_at_random(tmp_path, long_gop):
-    path = tmp_path / ("clip.mp4" if long_gop else "clip.avi")
-    write_video(path, 40, long_gop)
-    sequence = load_sequence(path)
-    assert len(sequence) == 40
-    assert sequence.fps == pytest.approx(25.0)
-    forwards = list(sequence.frames)
-    assert [number_of(f) for f in forwards] == list(range(40))
-    for i in (39, 20, 21, 3, 38, 0, 17, 16, 17):
-        np.testing.assert_array_equal(sequence.frames[i], forwards[i])
-    np.testing.assert_array_equal(load_sequence(path).frames[25], forwards[25])
-
-
-def test_video_decodes_each_frame_once_when_read_forwards(tmp_path, monkeypatch):
-    path = tmp_path / "clip.mp4"
-    write_video(path, 30)
-    frames = load_sequence(path).frames
-    capture = frames._capture
-
-    class Counting:
-        grabs = 0
-
-        def __getattr__(self, name):
-            return getattr(capture, name)
-
-        def grab(self):
-            Counting.grabs += 1
-            return capture.grab()
-
-    monkeypatch.setattr(frames, "_capture", Counting())
-    assert len(list(frames)) == 30
-    assert Counting.grabs == 30
-
-
-def test_video_takes_its_labels_from_the_text_file_beside_it(tmp_path):
-    write_video(tmp_path / "clip.mp4", 3)
-    (tmp_path / "clip.txt").write_text("1,2,3,4\nnan,nan,nan,nan\n1,2,3,5\n")
-    sequence = load_sequence(tmp_path / "clip.mp4")
-    assert sequence.box(0) == Box.from_ltwh(1, 2, 3, 4)
-    assert sequence.box(1) is None
 
 
 def test_frames_without_labels_are_a_sequence_without_ground_truth(tmp_path):
@@ -264,44 +191,10 @@ def test_sixteen_bit_colour_is_refused(tmp_path):
         load_sequence(tmp_path).frames[0]
 
 
-def test_a_broken_video_is_refused(tmp_path):
-    (tmp_path / "clip.mp4").write_bytes(b"no video" * 100)
-    with pytest.raises(SequenceError, match=r"clip\.mp4: expected a video"):
-        load_sequence(tmp_path / "clip.mp4")
-
-
-def test_a_video_cut_short_counts_the_frames_that_are_there(tmp_path):
-    path = tmp_path / "clip.avi"
-    write_video(path, 30, gop_is_long=False)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    frames = load_sequence(path).frames
-    assert 5 < len(frames) < 30
-    assert [number_of(f) for f in frames] == list(range(len(frames)))
-
-
 def test_a_topic_for_anything_but_a_bag_is_refused(tmp_path):
     write_images(tmp_path, 1)
     with pytest.raises(SequenceError, match="expected a rosbag2"):
         load_sequence(tmp_path, topic="/image_raw")
-
-
-def test_a_tinted_grey_video_becomes_grey_and_colour_stays(tmp_path):
-    writer = cv2.VideoWriter(
-        str(tmp_path / "c.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48)
-    )
-    writer.write(np.full((48, 64, 3), (100, 103, 98), np.uint8))
-    writer.write(np.full((48, 64, 3), (10, 90, 200), np.uint8))
-    writer.release()
-    frames = load_sequence(tmp_path / "c.avi").frames
-    assert [frame.ndim for frame in frames] == [2, 3]
-
-
-def test_a_video_goes_to_another_process(tmp_path):
-    write_video(tmp_path / "clip.mp4", 5)
-    sequence = load_sequence(tmp_path / "clip.mp4")
-    again = pickle.loads(pickle.dumps(sequence))
-    assert [number_of(f) for f in again.frames] == [0, 1, 2, 3, 4]
 
 
 def test_reading_pictures_needs_neither_ros_nor_a_bag_reader():

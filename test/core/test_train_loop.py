@@ -23,7 +23,7 @@ from mlss_core.sequences import load_sequence
 from mlss_core.train import loop, state, validate
 from mlss_core.train.log import read_table
 from mlss_core.train.loop import train
-from mlss_core.train.params import AugmentParams, PairParams, load_train_params
+from mlss_core.train.params import AugmentParams, PairParams
 from mlss_core.train.state import load_state
 from mlss_core.train.step import start_run
 
@@ -285,38 +285,3 @@ def test_report_without_a_run_is_an_error(crops, tmp_path, capsys):
     config = write_config(tmp_path / "run.yaml", small_params(crops, tmp_path / "run"))
     assert main(["train", str(config), "--report"]) == 2
     assert "log.csv" in capsys.readouterr().err
-
-
-# --- settings -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["train.yaml", "train_reference.yaml"])
-def test_configs_of_the_project_load(name):
-    assert load_train_params(REPOSITORY / "config" / name).batch == 8
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("bach: 8", "bach"),
-        ("pairs: {shift: 3}", "shift"),
-        ("batch: many", "batch"),
-        ("batch: 1.5", "batch"),
-        ("batch: true", "batch"),
-        ("precision: int8", "fp32"),
-        ("clip: -1", "clip"),
-        ("pairs: 3", "mapping"),
-        ("[1, 2]", "mapping"),
-        ("a: b: c", "YAML"),
-    ],
-)
-def test_mistakes_in_a_config_are_named(tmp_path, text, message):
-    path = tmp_path / "train.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        load_train_params(path)
-
-
-def test_missing_config_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match=r"nothing\.yaml"):
-        load_train_params(tmp_path / "nothing.yaml")

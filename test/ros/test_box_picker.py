@@ -1,21 +1,15 @@
-"""Box picker: window pixels to boxes, the node behind a window, and a real mouse under Xvfb."""
+"""The box picker behind a window that plays events: boxes, keys, texts, and its end."""
 
 import array
 import contextlib
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import rclpy
-from conftest import BLOB, PATIENCE_S, S, blob_frame, header_at
+from conftest import PATIENCE_S, S, blob_frame, header_at
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -26,57 +20,8 @@ from mlss_core.box import Box
 from mlss_core.errors import MlssError
 from mlss_tracker_ros.box_picker import BoxPicker, CvWindow
 from mlss_tracker_ros.detections import box_from_detection
-from mlss_tracker_ros.picking import LARGEST_VIEW_PX, Drag, View, fitting_view
 
-WINDOW_BUILD = Path(__file__).resolve().parents[2] / "build" / "opencv_window"  # `make picker`
 BEFORE_NS = 100 * S - S // 10  # just before the stamps that a client gives by itself
-
-
-@pytest.mark.parametrize(
-    ("size", "scale"),
-    [((160, 120), 8), ((80, 60), 8), ((640, 512), 1), ((1280, 1024), 0.5), ((3000, 100), 1 / 3)],
-)
-def test_a_picture_is_shown_as_large_as_fits_at_a_whole_zoom(size, scale):
-    view = fitting_view(*size)
-    assert view.scale == pytest.approx(scale)
-    shown = view.shown(np.zeros((size[1], size[0], 3), np.uint8))
-    assert shown.shape[1::-1] == view.size
-    assert shown.shape[1] <= LARGEST_VIEW_PX[0]
-
-
-def test_a_drag_over_whole_pixels_is_the_region_of_interest_of_them():
-    assert View(640, 512, 1).box((40, 30), (79, 69)) == Box.from_roi(40, 30, 40, 40)
-    # the same pixels at zoom 4: from the first window px of the first to the last of the last
-    assert View(160, 120, 4).box((160, 120), (319, 279)) == Box.from_roi(40, 30, 40, 40)
-    assert View(1280, 1024, 0.5).box((20, 15), (39, 34)) == Box.from_roi(40, 30, 40, 40)
-
-
-def test_a_marked_pixel_lies_where_the_view_shows_it():
-    picture = np.zeros((12, 16, 3), np.uint8)
-    picture[7, 5] = 255
-    view = View(16, 12, 4)
-    rows, columns = np.nonzero(view.shown(picture)[..., 0])
-    corners = (columns.min(), rows.min()), (columns.max(), rows.max())
-    assert view.box(*corners) == Box(5, 7, 1, 1)
-
-
-@pytest.mark.parametrize("corners", [((10, 40), (30, 20)), ((30, 20), (10, 40))])
-def test_a_drag_may_go_any_way_and_ends_at_the_border(corners):
-    assert View(64, 48, 1).box(*corners) == Box.from_roi(10, 20, 21, 21)
-    assert View(64, 48, 1).box((50, 40), (500, -9)) == Box.from_roi(50, 0, 14, 41)
-
-
-def test_a_drag_belongs_to_the_picture_at_its_start_and_a_click_is_none():
-    drag = Drag()
-    drag.press(3, 4, "shown")
-    drag.move(30, 40)
-    assert (drag.picture, drag.to_xy) == ("shown", (30, 40))
-    assert drag.release(33, 44) == "shown"
-    assert (drag.from_xy, drag.to_xy) == ((3, 4), (33, 44))
-    assert drag.picture is None
-    assert drag.release(50, 50) is None  # the button went down elsewhere
-    drag.press(3, 4, "shown")
-    assert drag.release(4, 4) is None
 
 
 class FakeWindow:
@@ -272,89 +217,3 @@ def test_without_a_display_or_windows_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setattr(cv2, "namedWindow", refuse)
     with pytest.raises(MlssError, match="expected an OpenCV with windows.*python3-opencv"):
         CvWindow("box_picker", print)
-
-
-@pytest.fixture
-def screen():
-    """A display of its own; yields the environment that uses it."""
-    missing = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"needs {' and '.join(missing)}: apt install xvfb xdotool")
-    ours, theirs = os.pipe()
-    command = ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1400x1100x24"]
-    server = subprocess.Popen(command, pass_fds=[theirs], stderr=subprocess.DEVNULL)
-    os.close(theirs)
-    with os.fdopen(ours) as pipe:
-        number = pipe.readline().strip()  # blocks until it is up
-    environment = {**os.environ, "DISPLAY": f":{number}"}
-    if WINDOW_BUILD.is_dir():
-        paths = [str(WINDOW_BUILD), os.environ.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    yield environment
-    server.kill()
-    server.wait()
-
-
-@pytest.mark.slow
-def test_a_real_mouse_draws_the_box_that_the_tracker_follows(tracked, namespace, screen, tmp_path):
-    def xdotool(*arguments):
-        command = ["xdotool", *map(str, arguments)]
-        return subprocess.run(
-            command, env=screen, check=False, capture_output=True, text=True
-        ).stdout.split()
-
-    picked = []
-    tracked.node.create_subscription(Detection2D, "mlss_tracker/init_box", picked.append, 10)
-    arguments = ["--ros-args", "-r", f"__ns:={namespace}"]
-    log = (tmp_path / "picker.log").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlss_tracker_ros.box_picker", *arguments],
-        env=screen,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-
-        def ready():
-            if process.poll() is not None:
-                log.seek(0)
-                output = log.read()
-                if "expected an OpenCV with windows" in output:
-                    pytest.skip("needs an OpenCV with windows: `make picker`")
-                pytest.fail(f"the picker ended with {process.returncode}: {output}")
-            return tracked.images.get_subscription_count() == 2
-
-        tracked.until(ready, "the picker")
-        name = f"box_picker: {namespace}/image_raw"
-        (window,) = tracked.until(lambda: xdotool("search", "--name", name), "its window")
-        headers = []
-
-        def shown():  # it may not hear the first picture
-            headers.append(tracked.send_frame(stamp_ns=BEFORE_NS))
-            geometry = xdotool("getwindowgeometry", window)
-            return f"1280x{960 + 54}" in geometry  # 8 px for each px, and the text
-
-        tracked.until(shown, "the picture in the window")
-        xdotool("mousemove", "--window", window, 576, 416, "mousedown", 1)
-        xdotool("mousemove", "--window", window, 640, 480)
-        for _ in range(3):  # the picture stands still meanwhile
-            tracked.track()
-        xdotool("mousemove", "--window", window, 703, 543)
-        time.sleep(0.1)  # xdotool answers before the window has heard of it
-        xdotool("mouseup", 1)
-        tracked.until(lambda: picked, "the box")
-        assert picked[0].header == headers[0]
-        assert box_from_detection(picked[0]) == Box.from_roi(72, 52, 16, 16)
-        tracked.until_status("TRACKING")
-        (detection,) = tracked.track().detections
-        assert box_from_detection(detection).iou(BLOB) > 0.2
-        xdotool("key", "--window", window, "q")
-        assert process.wait(timeout=PATIENCE_S) == 0
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        log.close()

@@ -48,7 +48,7 @@ def test_it_is_given_back_once_in_a_period(monkeypatch):
 
 
 def test_the_worker_gives_memory_back_between_its_steps(monkeypatch):
-    from test_session import Bench
+    from session_bench import Bench
 
     trimmed = threading.Event()
     monkeypatch.setattr(worker, "HeapTrimmer", lambda: trimmed.set)

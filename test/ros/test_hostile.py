@@ -37,10 +37,14 @@ def memory_mb(pid: int, field: str) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
 
 
-@pytest.mark.parametrize("transport", ["raw", "compressed"])
-def test_a_live_node_refuses_hostile_messages_and_tracks_the_next_good_frame(
-    transport, namespace, make_client, weights, tmp_path
-):
+@pytest.fixture(params=["raw", "compressed"])
+def transport(request):
+    return request.param
+
+
+@pytest.fixture
+def node(transport, namespace, weights, tmp_path):
+    """A tracker's process, with the file of its output."""
     log = tmp_path / "node.log"
     params = {
         "weights": weights,
@@ -50,48 +54,57 @@ def test_a_live_node_refuses_hostile_messages_and_tracks_the_next_good_frame(
         "image_transport": transport,
     }
     process = start_node(TRACKER, log, namespace, params)
-    try:
-        client = make_client(namespace)
-        kind = Image if transport == "raw" else CompressedImage
-        topic = "image_raw" if transport == "raw" else "image_raw/compressed"
-        publishers = {
-            each: client.node.create_publisher(each, name, QoSProfile(depth=1000))
-            for each, name in {kind: topic, **TOPICS}.items()
-        }
-        client.until(
-            lambda: all(p.get_subscription_count() for p in publishers.values()), "the node"
-        )
-        client.until(lambda: client.node.count_publishers("mlss_tracker/detections"), "answers")
-        good = GoodFrames(client, publishers[kind], transport)
-        client.send_box(target_id=KEPT_ID)
-        client.until_status("init box kept")
+    yield process, log
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def connected_publishers(client, image_kind):
+    """A publisher for each kind of message that the node takes, once it hears them all."""
+    topic = "image_raw" if image_kind is Image else "image_raw/compressed"
+    publishers = {
+        kind: client.node.create_publisher(kind, name, QoSProfile(depth=1000))
+        for kind, name in {image_kind: topic, **TOPICS}.items()
+    }
+    client.until(lambda: all(p.get_subscription_count() for p in publishers.values()), "the node")
+    client.until(lambda: client.node.count_publishers("mlss_tracker/detections"), "answers")
+    return publishers
+
+
+def test_a_live_node_refuses_hostile_messages_and_tracks_the_next_good_frame(
+    node, transport, namespace, make_client
+):
+    process, log = node
+    client = make_client(namespace)
+    kind = Image if transport == "raw" else CompressedImage
+    publishers = connected_publishers(client, kind)
+    good = GoodFrames(client, publishers[kind], transport)
+    client.send_box(target_id=KEPT_ID)
+    client.until_status("init box kept")
+    good.track()
+    good.track()
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak from here on
+    before_mb = memory_mb(process.pid, "VmRSS")
+    rng = random.Random(SEED)
+    broken_boxes = []
+    for _ in range(MESSAGES // BATCH):
+        for _ in range(BATCH):
+            chosen = rng.choice([kind, kind, *TOPICS])
+            message = MAKERS[chosen](rng)
+            if chosen is Detection2D and isinstance(message, bytes):
+                broken_boxes.append(message)
+            else:
+                publishers[chosen].publish(message)
+        assert process.poll() is None, log.read_text()[-3000:]
         good.track()
-        good.track()
-        Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak from here on
-        before_mb = memory_mb(process.pid, "VmRSS")
-        rng = random.Random(SEED)
-        broken_boxes = []
-        for _ in range(MESSAGES // BATCH):
-            for _ in range(BATCH):
-                chosen = rng.choice([kind, kind, *TOPICS])
-                message = MAKERS[chosen](rng)
-                if chosen is Detection2D and isinstance(message, bytes):
-                    broken_boxes.append(message)
-                else:
-                    publishers[chosen].publish(message)
-            assert process.poll() is None, log.read_text()[-3000:]
-            good.track()
-        for message in broken_boxes:  # some arrive without content, and that says: stop all
-            publishers[Detection2D].publish(message)
-        good.track_again()
-        rise_mb = memory_mb(process.pid, "VmHWM") - before_mb
-        assert rise_mb < MAX_RISE_MB
-        assert end(process) == 0, log.read_text()[-3000:]
-        assert "Traceback" not in log.read_text()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    for message in broken_boxes:  # some arrive without content, and that says: stop all
+        publishers[Detection2D].publish(message)
+    good.track_again()
+    rise_mb = memory_mb(process.pid, "VmHWM") - before_mb
+    assert rise_mb < MAX_RISE_MB
+    assert end(process) == 0, log.read_text()[-3000:]
+    assert "Traceback" not in log.read_text()
 
 
 class GoodFrames:

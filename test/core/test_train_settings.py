@@ -1,0 +1,40 @@
+"""Settings of a training run: the project's own files load, mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+
+from mlss_core.errors import ConfigError
+from mlss_core.train.params import load_train_params
+
+
+@pytest.mark.parametrize("name", ["train.yaml", "train_reference.yaml"])
+def test_configs_of_the_project_load(name):
+    assert load_train_params(Path(__file__).parents[2] / "config" / name).batch == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bach: 8", "bach"),
+        ("pairs: {shift: 3}", "shift"),
+        ("batch: many", "batch"),
+        ("batch: 1.5", "batch"),
+        ("batch: true", "batch"),
+        ("precision: int8", "fp32"),
+        ("clip: -1", "clip"),
+        ("pairs: 3", "mapping"),
+        ("[1, 2]", "mapping"),
+        ("a: b: c", "YAML"),
+    ],
+)
+def test_mistakes_in_a_config_are_named(tmp_path, text, message):
+    path = tmp_path / "train.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_train_params(path)
+
+
+def test_missing_config_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing\.yaml"):
+        load_train_params(tmp_path / "nothing.yaml")
