@@ -92,6 +92,12 @@ class FrameBuffer(Generic[T]):
             while self._kept and self._kept[0].number < number:
                 self._bytes -= self._kept.popleft().size_bytes
 
+    def clear(self) -> None:
+        """Forget every frame."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
     def forget(self, number: int) -> None:
         """Forget one frame (it could not be used, and its stamp may be as wrong as the rest)."""
         with self._lock:

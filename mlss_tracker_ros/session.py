@@ -124,6 +124,12 @@ class Session(Generic[Message]):
         self._boxes.clear()
         self._event(reason)
 
+    def close(self) -> None:
+        """Let go of every frame now: what holds the session may be freed much later."""
+        self._targets.clear()
+        self._boxes.clear()
+        self.buffer.clear()
+
     def enable(self, enabled: bool) -> None:
         """Pause or resume; templates are kept."""
         if enabled == self.enabled:

@@ -53,11 +53,13 @@ class Worker(Generic[Message]):
             self._wake.notify()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """End the thread after the frame in hand."""
+        """End the thread after the frame in hand, and let go of all frames."""
         with self._wake:
             self._closed = True
             self._wake.notify()
         self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            self.session.close()
 
     def _run(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """Transitions, processes and signals: the node comes up, goes down and comes back as it should."""
 
+import gc
 import os
 import random
 import signal
@@ -9,6 +10,8 @@ import sys
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+
+from mlss_tracker_ros.frame_buffer import Kept
 
 SERVICE = "mlss_tracker"
 
@@ -72,6 +75,21 @@ def test_a_deactivated_node_is_deaf_and_comes_back_without_its_target(tracked):
     tracked.connect()
     assert tracked.track().detections == []
     tracked.start("again")
+
+
+def test_a_deactivated_node_holds_no_frame_even_before_python_collects_its_garbage(tracked):
+    def held() -> int:
+        return sum(type(thing) is Kept for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        tracked.start()
+        assert held() > 0
+        assert change(tracked, Transition.TRANSITION_DEACTIVATE)
+        tracked.until(lambda: held() == 0, "no frame held")
+    finally:
+        gc.enable()
 
 
 def test_transitions_in_any_order_leave_a_node_that_works(namespace, make_tracker, make_client):
