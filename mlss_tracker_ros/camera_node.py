@@ -93,6 +93,7 @@ class CameraNode(Node):
             if params.source
             else simulate(load_params(self, _Scene()).sim)
         )
+        self._source = params.source or f"simulator: {self._sequence.name}"
         length = len(self._sequence)
         self._count = min(length, params.frames or length)
         self._converted = converter(params.encoding)
@@ -109,6 +110,7 @@ class CameraNode(Node):
             DiagnosticStatus, "~/status", QoSProfile(depth=1, durability=latched)
         )
         # publishers first: those who wait for images see that a camera is coming
+        self.get_logger().info(f"reading {self._count} images of {self._source}")
         self._frames = [self._frame(n) for n in range(self._count)] if params.preload else None
         self._unanswered: set[tuple[int, int]] = set()
         if params.pace_topic:
@@ -169,13 +171,18 @@ class CameraNode(Node):
         """Publish the status when the state changes, and every so many images."""
         if state == self._state and self._published % 30:
             return
+        if state != self._state:
+            topic = self._images.topic_name
+            self.get_logger().info(
+                f"{state.lower()}: {self._count} images at {self._rate:g} Hz on {topic}"
+            )
         self._state = state
         figures = {
             "state": state,
             "published": self._published,
             "frames": self._count,
             "rate_hz": self._rate,
-            "source": self._params.source or f"simulator: {self._sequence.name}",
+            "source": self._source,
         }
         name = self.get_fully_qualified_name().lstrip("/")
         self._status.publish(plain_status(name, DiagnosticStatus.OK, state, figures))

@@ -1,28 +1,24 @@
 """The `ros2` commands that documents show: packages, files, arguments, types and fields exist.
 
-They cannot be run without ROS 2 from apt; `make docs-check` runs the others.
+`make docs-check` runs those of README and tutorial that need no screen and nothing from apt.
 """
 
 import ast
 import importlib
-import importlib.util
 import re
 import shlex
 
 import pytest
 import yaml
+from check_commands import commands_of
 
 DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/topics.md", "docs/troubleshooting.md")
 
 
 @pytest.fixture(scope="module")
-def commands(repository):
+def commands():
     """Every `ros2` command of the documents, as words."""
-    path = repository / "tools/check_commands.py"
-    spec = importlib.util.spec_from_file_location("check_commands", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    texts = [command.text for name in DOCUMENTS for command in tool.commands_of(name)]
+    texts = [command.text for name in DOCUMENTS for command in commands_of(name)]
     return [shlex.split(text, comments=True) for text in texts if text.startswith("ros2 ")]
 
 
