@@ -18,6 +18,7 @@ STATE_COLOURS = {
     TrackState.FROZEN: (255, 180, 80),
 }
 GROUND_TRUTH_COLOUR = (255, 255, 255)
+_SHEET_COLUMNS, _SHEET_TILE_PX = 4, 320  # tiles in a row, width of one
 
 
 def display_picture(raw: np.ndarray) -> np.ndarray:
@@ -54,15 +55,13 @@ def draw_text(
         )
 
 
-def contact_sheet(
-    pictures: Sequence[np.ndarray], columns: int = 4, width_px: int = 320
-) -> np.ndarray:
-    """Tile pictures of one size row by row, each scaled to `width_px`; (H, W, 3) uint8."""
-    height_px = round(pictures[0].shape[0] * width_px / pictures[0].shape[1])
+def contact_sheet(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Tile pictures of one size in rows of four, each 320 px wide; (H, W, 3) uint8."""
+    height_px = round(pictures[0].shape[0] * _SHEET_TILE_PX / pictures[0].shape[1])
     tiles = [
-        cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_AREA)
+        cv2.resize(picture, (_SHEET_TILE_PX, height_px), interpolation=cv2.INTER_AREA)
         for picture in pictures
     ]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _SHEET_COLUMNS)
+    rows = [np.hstack(tiles[i : i + _SHEET_COLUMNS]) for i in range(0, len(tiles), _SHEET_COLUMNS)]
     return np.vstack(rows)

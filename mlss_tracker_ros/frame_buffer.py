@@ -110,11 +110,6 @@ class FrameBuffer(Generic[T]):
         with self._lock:
             return next((k for k in reversed(self._kept) if k.stamp_ns == stamp_ns), None)
 
-    def get(self, number: int) -> Kept[T] | None:
-        """Return frame `number` if it is still kept."""
-        with self._lock:
-            return next((k for k in reversed(self._kept) if k.number == number), None)
-
     def after(self, number: int) -> list[Kept[T]]:
         """Frames added after frame `number`, in order."""
         with self._lock:

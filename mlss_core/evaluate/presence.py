@@ -68,12 +68,13 @@ def presence_run(
     return PresenceRun(overlap, np.where(given, scores, -np.inf), present)
 
 
-def confidence_thresholds(scores: Array, count: int = THRESHOLDS) -> Array:
+def confidence_thresholds(scores: Array) -> Array:
     """Thresholds that cut the sorted finite `scores` into equal parts, between inf and -inf."""
     ordered = np.sort(scores[np.isfinite(scores)])[::-1]
-    if len(ordered) > count - 2:
-        step = len(ordered) // (count - 2)
-        picks = np.linspace(step, len(ordered) - step, count - 2).round().astype(int)
+    inner = THRESHOLDS - 2
+    if len(ordered) > inner:
+        step = len(ordered) // inner
+        picks = np.linspace(step, len(ordered) - step, inner).round().astype(int)
         ordered = ordered[picks]
     return np.concatenate([[np.inf], ordered, [-np.inf]])
 

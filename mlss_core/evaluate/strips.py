@@ -12,25 +12,27 @@ from mlss_core.evaluate.metrics import Array, first_valid_row, valid_rows
 from mlss_core.sequences import Sequence
 
 WHITE = (255, 255, 255)
+_TILES = 6
 _TILE_PX = 230  # width of one picture of the strip
 _TIGHT_SHARE = 0.25  # side of the target in the close-up
 
 
 def frame_strip(
-    sequence: Sequence, boxes: Mapping[str, Array], colours: Mapping[str, str], count: int = 6
+    sequence: Sequence, boxes: Mapping[str, Array], colours: Mapping[str, str]
 ) -> bytes:
-    """Draw `count` frames from the first labelled one to the end, as one JPEG picture.
+    """Draw six frames from the first labelled one to the end, as one JPEG picture.
+
+    Above each is the whole picture, below it a close-up of the target.
 
     Args:
         sequence: with ground truth, drawn in white.
         boxes: per tracker (N, 4) x, y, w, h, 1-based, NaN where it gave none.
         colours: `#rrggbb` per tracker.
-        count: tiles beside each other; above the whole picture, below a close-up of the target.
     """
     labels = sequence.ground_truth
     assert labels is not None
     start = first_valid_row(labels)
-    picks = np.unique(np.linspace(start, len(labels) - 1, count).round().astype(int))
+    picks = np.unique(np.linspace(start, len(labels) - 1, _TILES).round().astype(int))
     valid = valid_rows(labels)
     columns = []
     for i in picks:

@@ -11,6 +11,7 @@ import numpy as np
 from mlss_core.simulate.solids import Outline
 
 _SHIFT = 4  # OpenCV draws with coordinates in 1/16 px
+_GRID_PX = 96  # longer side of the grid that silhouettes are compared on
 
 
 class Window(NamedTuple):
@@ -128,16 +129,13 @@ def _grain(
     )
 
 
-def visible_part(
-    target: Outline, before: list[Outline], frame_hw: tuple[int, int], side_px: int = 96
-) -> float:
+def visible_part(target: Outline, before: list[Outline], frame_hw: tuple[int, int]) -> float:
     """Share of the target's silhouette that is in the frame and not hidden, 0..1.
 
     Args:
         target: the outline whose visible share is wanted.
         before: outlines in front of it.
         frame_hw: height and width of the frame, px.
-        side_px: longer side of the grid that the silhouettes are compared on.
     """
     left, top, right, bottom = target.bounds()
     near = [
@@ -151,7 +149,7 @@ def visible_part(
         return 1.0
     x, y = math.floor(left), math.floor(top)
     window = Window(x, y, math.ceil(right) - x + 1, math.ceil(bottom) - y + 1)
-    factor = max(side_px / max(window.width, window.height), 1.0)
+    factor = max(_GRID_PX / max(window.width, window.height), 1.0)
     canvas = np.zeros((round(window.height * factor), round(window.width * factor)), np.uint8)
     fill(canvas, target, window, factor, flat=True)
     whole = int(np.count_nonzero(canvas))

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_STRIDE_PX = 4  # patch px per cell, as NetworkParams.stride_px
+_RADIUS_PX = 8.0  # of the +1 disc in patch px: 13 of 33 x 33 cells
+
 
 class Labels(NamedTuple):
     """Target of the loss for a batch of pairs."""
@@ -15,10 +18,8 @@ class Labels(NamedTuple):
     weight: Tensor  # weight of each cell in the sum, (B, 1, R, R)
 
 
-def make_labels(
-    shift_px: Tensor, positive: Tensor, cells: int = 33, stride_px: int = 4, radius_px: float = 8.0
-) -> Labels:
-    """Label the cells within `radius_px` of the target +1, the others -1.
+def make_labels(shift_px: Tensor, positive: Tensor, cells: int = 33) -> Labels:
+    """Label the cells within 8 px of the target +1, the others -1.
 
     A positive pair weighs 1: half on its +1 cells, half on its -1 cells. A negative pair has no +1
     cell and weighs 0.5 (released rPos = 8 px, rNeg = 0).
@@ -27,14 +28,12 @@ def make_labels(
         shift_px: (B, 2) offset x, y of the target from the middle of the instance, in patch px.
         positive: (B,) bool, whether the instance shows the exemplar's target.
         cells: Side R of the response.
-        stride_px: Patch px per cell.
-        radius_px: Radius of the +1 disc in patch px; 8 px are 13 of 33 x 33 cells.
     """
     index = torch.arange(cells, dtype=torch.float32, device=shift_px.device)
-    place = (index - (cells - 1) / 2) * stride_px  # px
+    place = (index - (cells - 1) / 2) * _STRIDE_PX  # px
     dx = place.view(1, 1, cells) - shift_px[:, 0].view(-1, 1, 1)  # (B, 1, R)
     dy = place.view(1, cells, 1) - shift_px[:, 1].view(-1, 1, 1)  # (B, R, 1)
-    on_target = (dx.square() + dy.square() <= radius_px**2) & positive.view(-1, 1, 1)  # (B, R, R)
+    on_target = (dx.square() + dy.square() <= _RADIUS_PX**2) & positive.view(-1, 1, 1)  # (B, R, R)
     on = on_target.sum(dim=(1, 2), keepdim=True).clamp(min=1)
     off = (~on_target).sum(dim=(1, 2), keepdim=True)
     weight = torch.where(on_target, 0.5 / on, 0.5 / off)

@@ -8,6 +8,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from mlss_core.train.labels import Labels
 
+_HIT_RADIUS_CELLS = 2.0  # largest distance of a peak that counts as on the target
+
 
 def response_loss(score: Tensor, labels: Labels) -> Tensor:
     """Weighted logistic loss, summed over cells, averaged over the batch (released loss).
@@ -21,13 +23,12 @@ def response_loss(score: Tensor, labels: Labels) -> Tensor:
 
 
 @torch.no_grad()
-def hit_share(score: Tensor, labels: Labels, radius_cells: float = 2.0) -> Tensor:
-    """Share of the positive pairs whose peak lies on or next to the target; 0 without any.
+def hit_share(score: Tensor, labels: Labels) -> Tensor:
+    """Share of the positive pairs whose peak lies within 2 cells of the target; 0 without any.
 
     Args:
         score: Response, (B, 1, R, R).
         labels: Of the same batch; the target is the middle of the +1 cells.
-        radius_cells: Largest distance of peak and target in cells.
     """
     cells = score.shape[-1]
     on_target = (labels.sign > 0).squeeze(1)  # (B, R, R)
@@ -37,4 +38,4 @@ def hit_share(score: Tensor, labels: Labels, radius_cells: float = 2.0) -> Tenso
     column = (on_target.sum(dim=1) * place).sum(dim=1) / count
     peak = score.flatten(1).argmax(dim=1)
     distance = torch.hypot(peak.div(cells, rounding_mode="floor") - row, peak % cells - column)
-    return (distance <= radius_cells).sum() / (count > 0).sum().clamp(min=1)
+    return (distance <= _HIT_RADIUS_CELLS).sum() / (count > 0).sum().clamp(min=1)

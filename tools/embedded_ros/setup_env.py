@@ -27,6 +27,7 @@ LOG = BUILD / "setup.log"
 CONSTRAINTS = HERE / "constraints.txt"
 ROS_REQUIREMENTS = HERE / "requirements-ros.txt"
 INTERFACES = HERE / "vision_msgs"
+PROGRESS_S = 15.0  # between two signs of life of a long step
 SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))  # what the ROS wheels and constraints.txt share
 # Hash of the public vision_msgs package (4.0 to 4.2). It covers all messages inside the array, and
 # DDS matches topics by it: another hash would mean that no other ROS 2 machine understands us.
@@ -219,8 +220,16 @@ def pip_install(*arguments: object) -> None:
     run(VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *arguments)
 
 
+def finished(process: subprocess.Popen[bytes]) -> int | None:
+    """Exit code of a process; None when it still runs after PROGRESS_S."""
+    try:
+        return process.wait(PROGRESS_S)
+    except subprocess.TimeoutExpired:
+        return None
+
+
 def run(*command: object, env: dict[str, str] | None = None) -> None:
-    """Run a command with its output going to build/setup.log.
+    """Run a command with its output going to build/setup.log; now and then its last line is said.
 
     Raises:
         SetupError: it failed; its last lines are printed before.
@@ -228,8 +237,11 @@ def run(*command: object, env: dict[str, str] | None = None) -> None:
     words = [str(word) for word in command]
     with LOG.open("a") as log:
         print("+", *words, file=log, flush=True)
-        result = subprocess.run(words, env=env, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
-    if result.returncode != 0:
+        process = subprocess.Popen(words, env=env, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
+        while (code := finished(process)) is None:
+            last = LOG.read_text(errors="replace").splitlines()[-1].strip()
+            say(f"  {last[:90]}")
+    if code != 0:
         print(*LOG.read_text().splitlines()[-15:], sep="\n", file=sys.stderr)
         raise SetupError(f"{Path(words[0]).name} failed; the whole output is in {LOG}")
 

@@ -54,7 +54,6 @@ class Camera:
         self.figures: dict[str, str] = {}
         self.truth: Detection2DArray | None = None
         self.targets = 0
-        self._pending: list[tuple[float, Any]] = []
         prefix = f"{namespace}/mlss_tracker"
         self.boxes = node.create_publisher(Detection2D, f"{prefix}/init_box", 10)
         node.create_subscription(Detection2DArray, f"{prefix}/detections", self._detections, 10)
