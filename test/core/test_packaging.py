@@ -135,6 +135,17 @@ def refusal(setup_env, capsys) -> str:
     return lines[0]
 
 
+def test_setup_leaves_a_library_that_is_loaded_as_it_is(setup_env, tmp_path):
+    built, installed = tmp_path / "built.so", tmp_path / "installed.so"
+    built.write_text("new")
+    installed.write_text("old")
+    with installed.open() as loaded:
+        setup_env.replace_file(str(built), str(installed))
+        assert loaded.read() == "old"
+    assert installed.read_text() == "new"
+    assert sorted(tmp_path.glob("*.so*")) == [built, installed]
+
+
 def test_setup_without_a_compiler_names_it(setup_env, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "no C compiler found; apt install gcc" in refusal(setup_env, capsys)

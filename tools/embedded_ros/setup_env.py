@@ -168,7 +168,9 @@ def install_vision_msgs() -> None:
         run(cmake, "--build", objects, "--parallel", "2", env=environment)
         run(cmake, "--install", objects, env=environment)
         (cache / "complete").touch()
-    shutil.copytree(staged / VENV.relative_to("/"), VENV, dirs_exist_ok=True)
+    shutil.copytree(
+        staged / VENV.relative_to("/"), VENV, copy_function=replace_file, dirs_exist_ok=True
+    )
     description = json.loads((VENV / "share/vision_msgs/msg/Detection2DArray.json").read_text())
     hashes = {entry["type_name"]: entry["hash_string"] for entry in description["type_hashes"]}
     found = hashes["vision_msgs/msg/Detection2DArray"]
@@ -177,6 +179,12 @@ def install_vision_msgs() -> None:
             f"expected type hash {DETECTION_ARRAY_HASH_START}... of Detection2DArray as in the "
             f"public vision_msgs, got {found}; restore {INTERFACES.relative_to(ROOT)}"
         )
+
+
+def replace_file(source: str, target: str) -> None:
+    """Copy beside the target and swap: writing into a loaded library kills who has loaded it."""
+    shutil.copy2(source, f"{target}.new")
+    os.replace(f"{target}.new", target)
 
 
 def use_local_headers() -> None:
