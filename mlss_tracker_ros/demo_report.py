@@ -146,6 +146,18 @@ def overlay(frame: np.ndarray, row: Row) -> np.ndarray:
     return picture
 
 
+def sheet_titles(summary: dict[str, Any]) -> list[str]:
+    """Heading of the sheet."""
+    p50 = summary["latency_ms"]["p50"] or float("nan")
+    return [
+        f"MLSSNet on ROS 2: mean IoU {summary['mean_iou']:.3f}, success AUC "
+        f"{summary['success_auc']:.3f}, precision at 20 px {summary['precision_20px']:.3f}",
+        f"{summary['source']}: {summary['frames_published']} images, {summary['processed']} "
+        f"processed at {summary['fps']:.1f} a second ({summary['mode']}), {p50:.0f} ms from image "
+        f"to detection on {summary['device']} {summary['precision']}; white: ground truth",
+    ]
+
+
 def write_sheet(
     path: Path,
     frames: Sequence[np.ndarray],

@@ -64,30 +64,40 @@ class Command(NamedTuple):
     text: str
     reason: str  # why it is not run; empty: it is
 
+    @property
+    def place(self) -> str:
+        """Where it stands."""
+        return f"{self.document}:{self.line}"
+
 
 def main() -> int:
     """Run all; 1 when one failed."""
     documents = sys.argv[1:] or DOCUMENTS
-    failed = ran = left_out = 0
+    commands = [command for name in documents for command in commands_of(name)]
     prepare()
     shell = Shell()
-    for document in documents:
-        for command in commands_of(document):
-            place = f"{command.document}:{command.line}"
-            if command.reason:
-                left_out += 1
-                print(f"{place}: not run, {command.reason}: {command.text}", flush=True)
-                continue
-            print(f"{place}: {command.text}", flush=True)
-            began = time.monotonic()
-            problem = shell.run(command.text)
-            ran += 1
-            failed += bool(problem)
-            outcome = f"FAILED: {problem}" if problem else "ok"
-            print(f"    {outcome} after {time.monotonic() - began:.0f} s", flush=True)
-        shell.end()
-    print(f"{ran} commands run, {failed} failed, {left_out} not run")
+    try:
+        problems = [check(command, shell) for command in commands if not command.reason]
+    finally:
+        shell.close()
+    for command in commands:
+        if command.reason:
+            print(f"{command.place}: not run, {command.reason}: {command.text}")
+    failed = sum(bool(problem) for problem in problems)
+    print(
+        f"{len(problems)} commands run, {failed} failed, {len(commands) - len(problems)} not run"
+    )
     return 1 if failed else 0
+
+
+def check(command: Command, shell: Shell) -> str:
+    """Run one command and say how that went; what is wrong, or nothing."""
+    print(f"{command.place}: {command.text}", flush=True)
+    began = time.monotonic()
+    problem = shell.run(command.text)
+    outcome = f"FAILED: {problem}" if problem else "ok"
+    print(f"    {outcome} after {time.monotonic() - began:.0f} s", flush=True)
+    return problem
 
 
 def commands_of(name: str) -> Iterator[Command]:
@@ -130,7 +140,8 @@ class Shell:
         self._environment = {**ours, **own_graph(), "PATH": path}
         self._running: list[subprocess.Popen[bytes]] = []
         self._logs = 0
-        if self._output("ros2 pkg prefix mlss_tracker_ros") is None:
+        self._real_ros2 = self._output("ros2 pkg prefix mlss_tracker_ros") is not None
+        if not self._real_ros2:
             link = WORK / "bin/ros2"
             link.parent.mkdir()
             link.write_text(f'#!/bin/sh\nexec python "{ROOT}/tools/ros2_by_rclpy.py" "$@"\n')
@@ -156,6 +167,12 @@ class Shell:
         """End what runs in the background."""
         while self._running:
             self._end(self._running.pop())
+
+    def close(self) -> None:
+        """End everything, the daemon too that the real ros2 leaves on the graph."""
+        self.end()
+        if self._real_ros2:
+            self._output("ros2 daemon stop")
 
     def _launch(self, text: str) -> str:
         """Start a launch in the place of the last one, and wait for its nodes."""
