@@ -16,6 +16,7 @@ from mlss_core.box import Box
 from mlss_core.errors import MlssError
 from mlss_core.params import TrackerParams, tracker_params
 from mlss_tracker_ros.diagnostics import NodeState
+from mlss_tracker_ros.heap import share_heaps
 from mlss_tracker_ros.image_input import ImageInput, ImageMessage, picture_of
 from mlss_tracker_ros.init_requests import nanoseconds
 from mlss_tracker_ros.init_topics import InitTopics
@@ -270,6 +271,7 @@ def main(args: list[str] | None = None) -> int:
         node.start()
         return node
 
+    share_heaps()
     return run_node(make, args)
 
 

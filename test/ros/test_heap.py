@@ -29,6 +29,39 @@ print(held - rss_mb())
 """
 
 
+THREADS = """
+import ctypes, sys, threading
+from mlss_tracker_ros.heap import share_heaps
+
+if sys.argv[1] == "shared":
+    share_heaps()
+block = ctypes.CDLL(None).malloc
+everybody = threading.Barrier(6)
+
+def work():
+    block(1000)
+    everybody.wait()
+
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+@pytest.mark.parametrize(("how", "most"), [("shared", 2), ("left", 100)])
+def test_threads_share_two_heaps(how, most):
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, how], capture_output=True, text=True, check=True
+    )
+    heaps = done.stderr.count("Arena ")
+    assert heaps <= most
+    assert (heaps > 2) == (how == "left")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_what_was_freed_between_used_blocks_goes_back_to_the_system():
     done = subprocess.run(

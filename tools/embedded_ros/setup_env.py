@@ -184,7 +184,7 @@ def install_vision_msgs() -> None:
 def replace_file(source: str, target: str) -> None:
     """Copy beside the target and swap: writing into a loaded library kills who has loaded it."""
     shutil.copy2(source, f"{target}.new")
-    os.replace(f"{target}.new", target)
+    Path(f"{target}.new").replace(target)
 
 
 def use_local_headers() -> None:
