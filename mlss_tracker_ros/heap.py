@@ -15,7 +15,7 @@ _HEAPS = 2  # the main thread's and one for all others: Python runs one thread a
 
 
 def share_heaps() -> None:
-    """Have all threads share two heaps; called before a process starts its threads."""
+    """Have the threads from now on share two heaps, or those that libraries have opened by now."""
     option = getattr(ctypes.CDLL(None), "mallopt", None)
     if option is not None:
         option(_M_ARENA_MAX, _HEAPS)
