@@ -120,18 +120,35 @@ def read_checkpoint(
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"expected a weights file, got no file at {path}; check the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"expected {path} to be a whole safetensors file, got: {error}; "
-            "download or convert it again (mlss convert reads the authors' .mat)"
-        ) from error
+    state, header = read_tensors(
+        path,
+        "safetensors file",
+        "download or convert it again (mlss convert reads the authors' .mat)",
+    )
     if header.get("format") != expected_format:
         raise CheckpointError(
             f"expected {path} to hold an {expected_format} checkpoint, got format "
             f"{header.get('format')!r}; use weights of this project"
         )
     return state, header
+
+
+def read_tensors(path: Path, kind: str, remedy: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Every tensor of a safetensors file by name, and its header.
+
+    Args:
+        path: of a file that is there.
+        kind: what it should be a whole one of, for the error.
+        remedy: what to do when it is not, for the error.
+
+    Raises:
+        CheckpointError: the file is truncated or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"expected {path} to be a whole {kind}, got: {error}; {remedy}"
+        ) from error

@@ -51,10 +51,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="new rosbag2 for the detections of a rosbag2, one message for every image",
     )
     parser.add_argument("--out", type=Path, default=Path("mlss_track"), help="folder to write")
-    parser.add_argument("--profile", choices=PROFILES, default="robust")
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="robust",
+        help="reference: number for number the authors' tracker; default: %(default)s",
+    )
     parser.add_argument("--weights", type=Path, help="safetensors; default: the shipped weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="arithmetic of the network; auto: the fastest that the device does well",
+    )
     parser.add_argument("--no-video", action="store_true", help="write no overlay.mp4")
 
 

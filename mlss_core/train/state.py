@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from mlss_core.checkpoint import write_whole
+from mlss_core.checkpoint import read_tensors, write_whole
 from mlss_core.errors import CheckpointError
 from mlss_core.train.params import TrainParams
 from mlss_core.train.step import Run, check_same_network, start_run
@@ -50,14 +49,7 @@ def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
         raise CheckpointError(
             f"expected a run to resume, got no file at {path}; leave out --resume"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"expected {path} to be a whole training state, got: {error}; start anew"
-        ) from error
+    tensors, header = read_tensors(path, "training state", "start anew")
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"expected {path} to be of format {FORMAT}, got {header.get('format')!r}; "

@@ -4,13 +4,13 @@
 """
 
 import ast
-import importlib
 import re
 import shlex
 
 import pytest
 import yaml
 from check_commands import commands_of
+from ros2_by_rclpy import fill, interface
 
 DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/topics.md", "docs/troubleshooting.md")
 
@@ -26,21 +26,6 @@ def selected(commands, *start):
     found = [words for words in commands if tuple(words[1 : 1 + len(start)]) == start]
     assert found, f"no document shows ros2 {' '.join(start)}"
     return found
-
-
-def interface(name):
-    package, kind, word = name.split("/")
-    return getattr(importlib.import_module(f"{package}.{kind}"), word)
-
-
-def fill(message, values):
-    """Set fields from YAML; an unknown field or a value of another type raises."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            fill(getattr(message, name), value)
-        else:
-            kind = type(getattr(message, name))
-            setattr(message, name, kind(value) if kind is float else value)
 
 
 def test_published_messages_have_their_fields(commands):

@@ -25,6 +25,12 @@ def change(client, transition: int) -> bool:
     return client.call(ChangeState, f"{SERVICE}/change_state", transition=request).success
 
 
+def assert_clean_end(process: subprocess.Popen) -> None:
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
 @pytest.fixture
 def start_process(weights):
     """Starts tracker_node as its own process; none outlives the test."""
@@ -158,9 +164,7 @@ def test_a_signal_ends_the_process_with_0_and_no_traceback(
     client = make_client(namespace)
     client.until_status(status)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, output
-    assert "Traceback" not in output
+    assert_clean_end(process)
 
 
 def test_ctrl_c_while_the_network_is_loaded_ends_with_0(namespace, start_process, make_client):
@@ -168,9 +172,7 @@ def test_ctrl_c_while_the_network_is_loaded_ends_with_0(namespace, start_process
     client = make_client(namespace)
     client.until(lambda: client.statuses, "the node's first status")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    assert "Traceback" not in output
+    assert_clean_end(process)
 
 
 def test_a_second_ctrl_c_does_not_spoil_the_exit(namespace, start_process, make_client):
@@ -180,9 +182,7 @@ def test_a_second_ctrl_c_does_not_spoil_the_exit(namespace, start_process, make_
     client.start()
     for _ in range(3):
         process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, output
-    assert "Traceback" not in output
+    assert_clean_end(process)
 
 
 def test_a_killed_node_comes_back_waiting_for_a_new_box(namespace, start_process, make_client):

@@ -156,9 +156,9 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--cameras", type=int, default=4, help="each with a tracker")
     parser.add_argument("--targets", type=int, default=16, help="of all cameras together")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=60.0, help="measured")
     parser.add_argument("--cores", default="0,1", help="cores for everything; empty: all")
     parser.add_argument("--out", type=Path, default=Path("build/load"))
     return parser.parse_args()
