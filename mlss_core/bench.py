@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import mlss_core.tracker as tracker_module
+import mlss_core.search as search_module
 from mlss_core.box import Box
 from mlss_core.evaluate.peers import OpenCvTracker
 from mlss_core.model.network import MLSSNet
@@ -185,7 +185,7 @@ def staged(tracker: MLSSTracker, device: torch.device) -> Iterator[dict[str, lis
         "features": (inner, "features"),
         "correlate": (inner, "respond_to"),
         "template": (inner, "templates_from"),
-        "locate": (tracker_module, "locate"),
+        "locate": (search_module, "locate"),
         "refine": (tracker, "_refine_boxes"),
     }
     originals = {name: getattr(owner, key) for name, (owner, key) in wrapped.items()}

@@ -292,7 +292,43 @@ class PresenceParams(_Checked):
     freeze_windows: int = _param(
         8, "Further regions searched on the first frame after a freeze.", range=(0, 64)
     )
+    others: bool = _param(
+        True,
+        "Tell the target from others of its kind by how they move; off: the highest peak is it.",
+    )
+    misfit: float = _param(
+        1.2,
+        "How far from the expected way and speed a thing may appear to be taken for the hidden "
+        "target: the root of the squares of both, speed as the way made in 45 frames.",
+        "box sides",
+        (0, 100),
+        source="docs/evaluation.md",
+    )
+    trial_frames: int = _param(
+        120,
+        "Frames in which what was taken for a hidden target is given up for something that fits "
+        "better; it is uncertain so long.",
+        "frames",
+        (0, 10_000),
+    )
+    open_after: int = _param(
+        150,
+        "Frames after which a hidden target is taken up wherever something like it is alone; "
+        "twice as many where there are several.",
+        "frames",
+        (1, 100_000),
+    )
+    doubt_windows: int = _param(
+        2,
+        "Further regions searched per frame for others while a target is uncertain.",
+        range=(0, 64),
+    )
     min_box_px: float = _param(3.0, "Smallest side of an init box.", "px", (1, 1000))
+
+    @property
+    def tells_others(self) -> bool:
+        """Whether the target is told from others of its kind."""
+        return self.enabled and self.others
 
 
 @dataclass(frozen=True)

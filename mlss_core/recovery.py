@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from mlss_core.params import SearchParams
@@ -28,7 +29,12 @@ class Sighting(NamedTuple):
 
 
 def regions_around(
-    middle: Region, reach_px: float, frame_hw: tuple[int, int], turn: int, count: int
+    middle: Region,
+    reach_px: float,
+    frame_hw: tuple[int, ...],
+    turn: int,
+    count: int,
+    within_px: float = math.inf,
 ) -> list[Region]:
     """The last region and `count` others of a grid over the frame, from near to far.
 
@@ -41,28 +47,22 @@ def regions_around(
         frame_hw: height and width of the frame.
         turn: how often this was called before.
         count: regions to add.
+        within_px: leave out regions whose middle is farther away.
     """
-    height, width = frame_hw
-    columns = range(
-        -math.ceil(middle.cx / reach_px), math.ceil((width - middle.cx) / reach_px) + 1
+    columns, rows = (
+        np.arange(-math.ceil(place / reach_px), math.ceil((side - place) / reach_px) + 1)
+        for place, side in ((middle.cx, frame_hw[1]), (middle.cy, frame_hw[0]))
     )
-    rows = range(-math.ceil(middle.cy / reach_px), math.ceil((height - middle.cy) / reach_px) + 1)
-    places = [
-        (middle.cx + column * reach_px, middle.cy + row * reach_px)
-        for row in rows
-        for column in columns
-        if (row, column) != (0, 0)
-    ]
+    steps = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2) * reach_px
+    places = steps + (middle.cx, middle.cy)
     half = reach_px / 2  # a region is worth a look when its response covers a part of the frame
-    places = [
-        place
-        for place in places
-        if -half < place[0] < width + half and -half < place[1] < height + half
-    ]
-    places.sort(key=lambda place: math.dist(place, (middle.cx, middle.cy)))
+    far = np.hypot(*steps.T)
+    worth = (places > -half).all(axis=1) & (places < np.add(frame_hw[::-1], half)).all(axis=1)
+    worth &= (far > 0) & (far <= within_px)
+    places = places[worth][far[worth].argsort(kind="stable")]
     count = min(count, len(places))
-    chosen = [places[(turn * count + n) % len(places)] for n in range(count)]
-    return [middle] + [Region(x, y, middle.side) for x, y in chosen]
+    chosen = [places[(turn * count + n) % len(places)].tolist() for n in range(count)]
+    return [middle, *(Region(x, y, middle.side) for x, y in chosen)]
 
 
 def best_sighting(regions: list[Region], responses: Tensor, search: SearchParams) -> Sighting:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d, pad
 
 from mlss_core.model.correlation import hann_window
 from mlss_core.params import SearchParams
@@ -58,6 +59,36 @@ def locate(responses: Tensor, search: SearchParams) -> list[Peak]:
         height, quality = float(raw.max()), peak_to_sidelobe(raw)
         peaks.append(Peak(int(scale_indices[n]), row, column, offset_xy, height, quality))
     return peaks
+
+
+def further_peaks(responses: Tensor) -> list[list[Peak]]:
+    """All local maxima of single responses but those on the border, to whole cells.
+
+    Their quality is the peak-to-sidelobe ratio, with the surroundings of no peak as sidelobe.
+
+    Args:
+        responses: (N, R, R) float32 on the CPU.
+
+    Returns:
+        One list of peaks per response.
+    """
+    maps = responses.unsqueeze(1)
+    top = (responses == max_pool2d(maps, 7, 1, 3).squeeze(1))[:, 1:-1, 1:-1]
+    top = pad(top, (1, 1, 1, 1))
+    mean, highest = responses.mean(dim=(1, 2)), responses.amax(dim=(1, 2))
+    tall = top & (responses >= ((mean + highest) / 2)[:, None, None])
+    sidelobe = max_pool2d(tall.float().unsqueeze(1), 11, 1, 5).squeeze(1) == 0
+    count = sidelobe.sum(dim=(1, 2)).clamp(min=1)
+    mean = ((responses * sidelobe).sum(dim=(1, 2)) / count)[:, None, None]
+    variance = ((responses - mean).square() * sidelobe).sum(dim=(1, 2)) / count
+    quality = (responses - mean) / (variance.sqrt() + 1e-6)[:, None, None]
+    middle = (responses.shape[-1] - 1) / 2
+    found: list[list[Peak]] = [[] for _ in responses]
+    for n, row, column in top.nonzero().tolist():
+        offset_xy = (column - middle, row - middle)
+        height = float(responses[n, row, column])
+        found[n].append(Peak(0, row, column, offset_xy, height, float(quality[n, row, column])))
+    return found
 
 
 def best_scales(maps: Tensor, search: SearchParams) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlss_core.box import Box
 from mlss_core.model.box_head import FirstLook
@@ -12,6 +13,7 @@ from mlss_core.params import PresenceParams, SearchParams, TrackerParams
 from mlss_core.patch import search_side
 from mlss_core.presence import TrackState, next_state
 from mlss_core.recovery import Sighting
+from mlss_core.whereabouts import Whereabouts
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Target:
     fill: float  # grey level outside the frame, from the first frame
     first_templates: Templates
     first_look: FirstLook | None  # None without a box head
+    where: Whereabouts = field(init=False)
     score: float = 1.0
     state: TrackState = TrackState.TRACKING
     low_frames: int = 0  # in a row under `lost_below`
@@ -34,11 +37,24 @@ class Target:
     frozen_frames: int = 0  # in a row of a shutter
     unlearnt_frames: int = 0  # since its template was last updated
 
+    def __post_init__(self) -> None:
+        self.where = Whereabouts(self.box.cx, self.box.cy)
+
+    @property
+    def side_px(self) -> float:
+        """Square root of the box's area."""
+        return math.sqrt(self.box.w * self.box.h)
+
 
 def searches_widely(target: Target, presence: PresenceParams) -> bool:
-    """Whether to look beyond the search region: the target was lost, or a shutter was closed."""
+    """Whether to look beyond the search region: the target was lost, or a shutter was closed.
+
+    One that was in doubt for long, or is on trial after it was lost, counts as lost.
+    """
     thawed = target.frozen_frames > 0 and presence.enabled
-    return target.state is TrackState.LOST or thawed
+    where = target.where
+    doubted = where.held is not None or where.hidden > 2 * presence.lost_after
+    return target.state is TrackState.LOST or thawed or (doubted and presence.tells_others)
 
 
 def expect_step(
@@ -48,16 +64,59 @@ def expect_step(
     if not any(step_xy):
         return
     for target in targets:
-        box = target.box
-        target.box = box._replace(
-            cx=min(max(box.cx + step_xy[0], 0.0), frame_hw[1] - 1.0),
-            cy=min(max(box.cy + step_xy[1], 0.0), frame_hw[0] - 1.0),
-        )
+        target.where.shift(*step_xy)
+        _move(target, target.box.cx + step_xy[0], target.box.cy + step_xy[1], frame_hw)
+
+
+def _move(target: Target, x: float, y: float, frame_hw: tuple[int, ...]) -> None:
+    """Put the middle of the box there, but inside of the frame."""
+    x, y = min(max(x, 0.0), frame_hw[1] - 1.0), min(max(y, 0.0), frame_hw[0] - 1.0)
+    target.box = target.box._replace(cx=x, cy=y)
+
+
+def settle(targets: Iterable[Target], presence: PresenceParams) -> None:
+    """Remember where targets that are seen, and are not on trial, have got to."""
+    for target in targets:
+        place = target.box.cx, target.box.cy
+        if target.state is TrackState.TRACKING:
+            target.where.settle(*place, True, target.score >= presence.regain_above)
+        elif (
+            target.score > 0 and target.state is not TrackState.LOST and target.where.held is None
+        ):
+            target.where.settle(*place, False)
+
+
+def _judge(target: Target, presence: PresenceParams, near: bool) -> None:
+    """State from the score; what is on trial is uncertain."""
+    state, target.low_frames = next_state(
+        target.state, target.low_frames, target.score, presence, near
+    )
+    if target.frozen_frames:  # what was known of others was before the shutter
+        target.where.hidden += target.frozen_frames
+        target.where.forget()
+    if target.where.held is not None and state is TrackState.TRACKING:
+        state = TrackState.UNCERTAIN
+    target.state = state
+    target.frozen_frames = 0
+    target.lost_frames = target.lost_frames + 1 if state is TrackState.LOST else 0
+
+
+def _miss(target: Target, presence: PresenceParams, frame_hw: tuple[int, ...]) -> None:
+    """Nothing is believed to be the target: it is expected to go on; in time it is lost."""
+    where = target.where
+    if where.held is not None:
+        place = where.held.x, where.held.y
+    else:
+        place = where.expected()
+        if where.hidden > 2 * presence.lost_after:
+            target.low_frames = presence.lost_after
+    _judge(target, presence, near=True)
+    _move(target, *place, frame_hw)
 
 
 def take_sighting(
     target: Target,
-    sighting: Sighting,
+    sighting: Sighting | None,
     score: float,
     cell_share: float,
     params: TrackerParams,
@@ -67,21 +126,19 @@ def take_sighting(
 
     Args:
         target: is changed.
-        sighting: the best peak of its regions.
+        sighting: the peak that is believed to be it; None: it is expected to go on as it did.
         score: of that peak, 0..1.
         cell_share: side of a response's cell as a share of the region's side.
         params: of the tracker.
         frame_hw: height and width of the frame, px.
     """
+    target.score = score
+    if sighting is None:
+        _miss(target, params.presence, frame_hw)
+        return
     search, peak, region = params.search, sighting.peak, sighting.region
     widely = searches_widely(target, params.presence)
-    near = region[:2] == target.box[:2]
-    target.score = score
-    target.state, target.low_frames = next_state(
-        target.state, target.low_frames, target.score, params.presence, near
-    )
-    target.frozen_frames = 0
-    target.lost_frames = target.lost_frames + 1 if target.state is TrackState.LOST else 0
+    _judge(target, params.presence, region[:2] == target.box[:2] or target.where.held is not None)
     if target.state is TrackState.LOST:
         return
     scale = 1.0 if widely else search.scale_step ** (peak.scale_index - search.scales // 2)

@@ -19,12 +19,13 @@ from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.patch import search_side
-from mlss_core.presence import TrackState, peak_score
-from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
+from mlss_core.presence import TrackState
+from mlss_core.recovery import Region, Sighting
 from mlss_core.refine import BoxRefiner
-from mlss_core.response import Peak, locate
+from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
-from mlss_core.target import Target, expect_step, searches_widely, take_box, take_sighting
+from mlss_core.search import compared_templates, regions_of, runs_of_equal_length, sight
+from mlss_core.target import Target, expect_step, settle, take_box, take_sighting
 from mlss_core.thermal import ThermalNormalizer
 
 if TYPE_CHECKING:
@@ -85,12 +86,11 @@ class MLSSTracker:
         )
         self._patch_px = network.params.patch_px
         self._cell_share = network.params.stride_px / self._patch_px  # of the region's side
-        self._response_share = network.params.response_cells * self._cell_share
         self._start_stream()
         self._targets: dict[str, Target] = {}
         self._frame_hw: tuple[int, int] | None = None
         self._unlearnt: list[tuple[Target, Tensor]] = []  # exemplars to roll in before searching
-        self.last_peaks: list[Peak] = []  # of the last update, for debugging
+        self.last_peaks: list[Peak] = []  # believed in the last update, for debugging
 
     @property
     def target_ids(self) -> tuple[str, ...]:
@@ -154,10 +154,10 @@ class MLSSTracker:
             expect_step(targets, self._ego_motion(grey), grey.shape)
         pixels = self._upload(grey)
         exemplar_sizes = [target.size_px for target in targets]
-        for target, sighting in zip(targets, self._search(targets, pixels), strict=True):
-            score = self._score(sighting.peak)
+        for target, (sighting, score) in zip(targets, self._search(targets, pixels), strict=True):
             take_sighting(target, sighting, score, self._cell_share, self.params, grey.shape)
         self._refine_boxes(targets, pixels)
+        settle(targets, self.params.presence)
         self._cut_exemplars(targets, exemplar_sizes, pixels)
         return [self._result(target, target.state) for target in targets]
 
@@ -203,12 +203,15 @@ class MLSSTracker:
                 f"{frame.shape[1]}x{frame.shape[0]}; clear() and initialise the targets again"
             )
 
-    def _search(self, targets: list[Target], pixels: Tensor) -> list[Sighting]:
+    def _search(
+        self, targets: list[Target], pixels: Tensor
+    ) -> list[tuple[Sighting | None, float]]:
         """Correlate every target with its regions; the exemplars of the frame before join in.
 
         One forward pass serves them all: exemplars first, then the regions target by target.
         """
-        regions = [self._regions(target, pixels.shape) for target in targets]
+        network, share = self._network.params, self.params.template.first_share
+        regions = [regions_of(target, self.params, network, pixels.shape) for target in targets]
         fills = [target.fill for target, own in zip(targets, regions, strict=True) for _ in own]
         every = [region for own in regions for region in own]
         patches = self._cut(every, fills, pixels, self.params.search.scales)
@@ -220,57 +223,17 @@ class MLSSTracker:
             self._roll_templates(Features(*(level[:learning] for level in features)))
         sightings = []
         first = learning
-        for alike in _runs_of_equal_length(regions):
+        for alike in runs_of_equal_length(regions):
             count = len(alike) * len(regions[alike[0]])
             instances = Features(*(level[first : first + count] for level in features))
-            templates = self._compared_templates([targets[n] for n in alike])
+            templates = compared_templates([targets[n] for n in alike], share)
             fused = self._network.respond_to(templates, instances).fused
-            responses = fused.unflatten(0, (len(alike), -1)).squeeze(2)
+            responses = fused.float().cpu().unflatten(0, (len(alike), -1)).squeeze(2)
             for n, own in zip(alike, responses, strict=True):
-                sightings.append(self._sight(targets[n], regions[n], own))
+                sightings.append(sight(targets[n], regions[n], own, self.params, network))
             first += count
-        self.last_peaks = [sighting.peak for sighting in sightings]
+        self.last_peaks = [sighting.peak for sighting, _ in sightings if sighting is not None]
         return sightings
-
-    def _sight(self, target: Target, regions: list[Region], responses: Tensor) -> Sighting:
-        """Where a target is, from its responses (S, R, R) to its regions."""
-        search = self.params.search
-        if not searches_widely(target, self.params.presence):
-            (peak,) = locate(responses.unsqueeze(0), search)
-            return Sighting(peak, regions[search.scales // 2])
-        here = best_sighting(regions[:1], responses[:1], search)
-        if self._score(here.peak) >= self.params.presence.regain_near:
-            return here
-        return best_sighting(regions, responses, search)
-
-    def _score(self, peak: Peak) -> float:
-        return peak_score(peak.quality, peak.height, self._network.params)
-
-    def _regions(self, target: Target, frame_hw: torch.Size) -> list[Region]:
-        """Where to look for a target: at every scale, or around its last place at one scale."""
-        search, presence = self.params.search, self.params.presence
-        middle = Region(target.box.cx, target.box.cy, search.region_scale * target.size_px)
-        if not searches_widely(target, self.params.presence):
-            steps = range(-(search.scales // 2), search.scales // 2 + 1)
-            return [middle._replace(side=middle.side * search.scale_step**k) for k in steps]
-        reach = self._response_share * middle.side
-        if target.state is TrackState.LOST:
-            turn, count = target.lost_frames, presence.search_windows
-        else:
-            turn, count = 0, presence.freeze_windows
-        return regions_around(middle, reach, (frame_hw[0], frame_hw[1]), turn, count)
-
-    def _compared_templates(self, targets: list[Target]) -> Templates:
-        """Rolling templates with their share of the first ones; correlation is linear in both."""
-        share = self.params.template.first_share
-        levels = []
-        for level in range(len(Templates._fields)):
-            rolling = torch.cat([target.templates[level] for target in targets])
-            if share > 0:
-                first = torch.cat([target.first_templates[level] for target in targets])
-                rolling = torch.lerp(rolling, first, share)
-            levels.append(rolling)
-        return Templates(*levels)
 
     def _refine_boxes(self, targets: list[Target], pixels: Tensor) -> None:
         """Let the boxes of targets that are surely seen follow their outlines."""
@@ -334,14 +297,3 @@ class MLSSTracker:
         lost = target.state is TrackState.LOST
         box = None if lost else self._shift_rows(target.box, 1)
         return TrackResult(target.target_id, box, target.score, target.state if lost else state)
-
-
-def _runs_of_equal_length(regions: list[list[Region]]) -> list[list[int]]:
-    """Neighbouring indices whose lists are equally long: what one batch can take."""
-    runs: list[list[int]] = []
-    for n, own in enumerate(regions):
-        if runs and len(regions[runs[-1][0]]) == len(own):
-            runs[-1].append(n)
-        else:
-            runs.append([n])
-    return runs

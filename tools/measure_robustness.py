@@ -64,12 +64,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/robustness"))
     parser.add_argument("--trackers", default="mlssnet,csrt,kcf")
     parser.add_argument("--scenes", type=int, default=4, help="of each kind (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=7100, help="of the first occlusion (%(default)s)"
+    )
     args = parser.parse_args()
     out, scenes = args.out, args.scenes
     for n, seconds in enumerate(HIDDEN_S):
         hidden = ["--occlusion", "1", "--occlusions", "1", "--occlusion-s", str(seconds)]
         simulate(
-            out / "occlusion" / f"{seconds:.0f}s", scenes, 7100 + 20 * n, *PICTURE, *hidden,
+            out / "occlusion" / f"{seconds:.0f}s", scenes, args.seed + 20 * n, *PICTURE, *hidden,
             "--distractors", "3", "--lookalikes", "0",
         )  # fmt: skip
     open_air = [*PICTURE, "--occlusion", "0", "--occlusions", "0", "--distractors", "1"]

@@ -48,3 +48,12 @@ def test_best_sighting_is_the_highest_peak_wherever_it_lies():
     sighting = best_sighting(regions, cells, SearchParams())
     assert sighting.region == regions[2]
     assert sighting.peak.offset_xy == pytest.approx((2 - 16, 30 - 16), abs=0.2)
+
+
+def test_regions_farther_than_asked_are_left_out_and_the_others_come_round_again():
+    turns = [
+        regions_around(MIDDLE, 60.0, FRAME_HW, turn, count=3, within_px=90.0) for turn in range(3)
+    ]
+    others = {region for regions in turns for region in regions[1:]}
+    assert len(others) == 8
+    assert all(math.dist(region[:2], MIDDLE[:2]) < 90 for region in others)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mlss_core.params import SearchParams
-from mlss_core.response import best_scales, locate, peak_to_sidelobe
+from mlss_core.response import best_scales, further_peaks, locate, peak_to_sidelobe
 
 
 def bump(row, column, height=1.0, level=0.0, cells=33):
@@ -58,3 +58,23 @@ def test_sharp_peak_has_a_higher_quality_than_noise():
 
 def test_peak_to_sidelobe_of_a_flat_response_is_finite():
     assert peak_to_sidelobe(np.zeros((33, 33))) == 0
+
+
+def test_further_peaks_are_all_that_rise_but_those_on_the_border():
+    maps = torch.stack([bump(10, 8) + bump(24, 22, 0.8) + bump(0, 30, 2.0), bump(16, 16)])
+    crowd, alone = further_peaks(maps)
+    assert [(peak.row, peak.column) for peak in crowd] == [(10, 8), (24, 22)]
+    assert crowd[0].offset_xy == (8 - 16, 10 - 16)
+    assert crowd[0].height == pytest.approx(1.0, abs=0.01)
+    assert [(peak.row, peak.column) for peak in alone] == [(16, 16)]
+
+
+def test_quality_of_a_further_peak_is_not_lowered_by_a_higher_one():
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.02, (1, 33, 33))).float()
+
+    def quality_of_the_peak_at_24_22(other):
+        (peaks,) = further_peaks(noise + bump(24, 22) + other)
+        return max(p.quality for p in peaks if abs(p.row - 24) + abs(p.column - 22) < 3)
+
+    alone = quality_of_the_peak_at_24_22(0)
+    assert quality_of_the_peak_at_24_22(bump(8, 8, 1.5)) > 0.8 * alone

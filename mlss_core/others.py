@@ -1,0 +1,165 @@
+"""Which of several alike is the target: told by continuity, as their looks do not tell.
+
+While the target is followed, a peak that moves on as another thing did is that thing. While it is
+hidden, whatever turns up is somebody else unless it appears where the target can have got to, and
+moves as the target did; the best fit is taken on trial, and given up for a better one. (The idea
+of KeepTrack, Mayer et al., ICCV 2021, without its learnt part.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from mlss_core.params import PresenceParams
+from mlss_core.whereabouts import GONE, JUDGED, REACH_LIMIT, Spot, Thing, Whereabouts
+
+# Chosen on 109 simulated scenes of which only the geometry was used (docs/evaluation.md).
+_GATE = 0.6  # sides that a thing is off its expected place at most,
+_GATE_GROWTH = 0.05  # more for each frame that it was not seen,
+_GATE_LIMIT = 1.5  # up to this
+_NEAR = 0.6  # sides off its way that count as around the target's last place
+_APART = 0.75  # sides between the target and what is not a part of it
+_BORN_ABOVE = 0.3  # score of a new thing
+_FAMILIAR = 3  # sightings from which on a thing explains a peak next to the target
+_FORGOTTEN = 45  # frames unseen
+_MOST = 24  # things
+_BETTER = 0.3  # sides by which a thing must fit better than the one on trial
+
+
+def recognise(
+    where: Whereabouts,
+    spots: Sequence[Spot],
+    side: float,
+    searching: bool,
+    params: PresenceParams,
+) -> Spot | None:
+    """Choose the spot that is the target, if one is; remember the others.
+
+    Args:
+        where: is changed.
+        spots: of one frame; while not searching, the first is the search region's own peak.
+        side: square root of the area of the target's box, px.
+        searching: the target is hidden, not just in doubt.
+        params: thresholds.
+    """
+    for thing in where.things:
+        thing.advance()
+    choose = _search if searching else _follow
+    chosen = choose(where, spots, side, params)
+    where.things = [thing for thing in where.things if thing.unseen <= _FORGOTTEN][-_MOST:]
+    where.hidden += 1
+    where.turn += 1
+    return chosen
+
+
+def _follow(
+    where: Whereabouts, spots: Sequence[Spot], side: float, params: PresenceParams
+) -> Spot | None:
+    """Trust the search region's peak, unless it is somebody else or the target is fading."""
+    familiar = [t for t in where.things if t.seen >= _FAMILIAR and t.unseen <= GONE]
+    own = [math.dist(spot[:2], where.expected()) / (_GATE * side) for spot in spots]
+    pairs = _assign([*_distances(familiar, spots, side), own])
+    mine = pairs.pop(len(familiar), None)
+    explained = {n: familiar[row] for row, n in pairs.items()}
+    chosen = mine if 0 in explained or where.hidden or not where.sure else 0
+    for n, thing in explained.items():
+        thing.follow(spots[n])
+    middle = where.expected() if chosen is None else spots[chosen][:2]
+    rest = [
+        spot
+        for n, spot in enumerate(spots)
+        if n not in explained and n != chosen and math.dist(spot[:2], middle) >= _APART * side
+    ]
+    _sort_out(where, rest, [t for t in where.things if t not in familiar], side, hidden=False)
+    if chosen is None or spots[chosen].score < params.lost_below:
+        return None
+    return spots[chosen]
+
+
+def _search(
+    where: Whereabouts, spots: Sequence[Spot], side: float, params: PresenceParams
+) -> Spot | None:
+    """Take the thing that fits best, on trial."""
+    seen = _sort_out(where, spots, where.things, side, hidden=True)
+    for thing in where.things:
+        if thing.seen in JUDGED:
+            thing.misfit = where.misfit(thing, side)
+    if where.held not in where.things or where.held.unseen > GONE:
+        where.held, where.trial = None, 0
+    patience = params.open_after if len(where.things) == 1 else 2 * params.open_after
+    limit = params.misfit if where.hidden <= patience else math.inf
+    if where.held is not None:
+        limit = min(limit, where.held.misfit - _BETTER)
+    about = [
+        thing
+        for thing, spot in seen.items()
+        if spot.score >= (params.regain_near if thing.off <= _NEAR else params.regain_above)
+    ]
+    best = min(about, key=lambda thing: thing.misfit, default=None)
+    if best is not None and best.misfit < limit:
+        where.held, where.trial = best, 0
+    if where.held not in seen:
+        return None
+    spot = seen[where.held]
+    where.trial += 1
+    if where.trial > params.trial_frames and spot.score >= params.uncertain_below:
+        _believe(where, where.held, spot)
+    return spot
+
+
+def _believe(where: Whereabouts, thing: Thing, spot: Spot) -> None:
+    """The trial is over: this is the target, and all others are others."""
+    where.vx, where.vy = thing.vx, thing.vy
+    where.things.remove(thing)
+    for other in where.things:
+        other.off = other.misfit = math.inf
+    where.settle(spot.x, spot.y, sure=True)
+
+
+def _sort_out(
+    where: Whereabouts, spots: Sequence[Spot], things: Sequence[Thing], side: float, hidden: bool
+) -> dict[Thing, Spot]:
+    """Find known things again and make new ones; for a peak, a hidden target rivals the gone."""
+    seen: dict[Thing, Spot] = {}
+    left = list(spots)
+    for gone in (False, True):
+        sought = [thing for thing in things if (thing.unseen > GONE) == gone]
+        cost = _distances(sought, left, side)
+        if gone and hidden:
+            reach = where.reach() * side
+            cost.append([where.off_way(spot.x, spot.y) / reach for spot in left])
+        for row, n in _assign(cost).items():
+            if row < len(sought):
+                sought[row].follow(left[n])
+                seen[sought[row]] = left[n]
+        left = [spot for spot in left if spot not in seen.values()]
+    for spot in left:
+        if spot.score >= _BORN_ABOVE:
+            off = where.off_way(spot.x, spot.y) / side * REACH_LIMIT / where.reach()
+            thing = Thing(spot.x, spot.y, off if hidden else math.inf)
+            where.things.append(thing)
+            seen[thing] = spot
+    return seen
+
+
+def _distances(things: Sequence[Thing], spots: Sequence[Spot], side: float) -> list[list[float]]:
+    """Distance of every spot from every thing's expected place, as shares of the thing's gate."""
+    gates = [side * min(_GATE + _GATE_GROWTH * (t.unseen - 1), _GATE_LIMIT) for t in things]
+    return [
+        [math.dist(spot[:2], (thing.x, thing.y)) / gate for spot in spots]
+        for thing, gate in zip(things, gates, strict=True)
+    ]
+
+
+def _assign(cost: list[list[float]]) -> dict[int, int]:
+    """Rows to columns, one to one, none above a cost of 1, at the least total."""
+    if not cost or not cost[0]:
+        return {}
+    table = np.array(cost)
+    table[table > 1] = 1e3
+    pairs = zip(*linear_sum_assignment(table), strict=True)
+    return {int(row): int(n) for row, n in pairs if table[row, n] <= 1}

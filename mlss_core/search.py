@@ -1,0 +1,152 @@
+"""Where to look for a target, and what of it the responses show."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mlss_core.model.network import Templates
+from mlss_core.others import recognise
+from mlss_core.params import NetworkParams, TrackerParams
+from mlss_core.presence import TrackState, peak_score
+from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
+from mlss_core.response import Peak, further_peaks, locate
+from mlss_core.target import Target, searches_widely
+from mlss_core.whereabouts import Spot
+
+_OVERLAP = 0.85  # of neighbouring responses, so that a peak on the border of one is inside another
+_ONE = 0.35  # sides within which peaks are of one thing
+
+
+def response_share(network: NetworkParams) -> float:
+    """Side of the part of a region that its response covers, as a share of the region's side."""
+    return network.response_cells * network.stride_px / network.patch_px
+
+
+def regions_of(
+    target: Target, params: TrackerParams, network: NetworkParams, frame_hw: tuple[int, ...]
+) -> list[Region]:
+    """Where to look for a target: at every scale, or around its last place at one scale."""
+    search, presence = params.search, params.presence
+    middle = Region(target.box.cx, target.box.cy, search.region_scale * target.size_px)
+    reach = response_share(network) * middle.side
+    if target.frozen_frames and presence.enabled:
+        return regions_around(middle, reach, frame_hw, 0, presence.freeze_windows)
+    if not searches_widely(target, presence):
+        steps = range(-(search.scales // 2), search.scales // 2 + 1)
+        own = [middle._replace(side=middle.side * search.scale_step**k) for k in steps]
+        if not presence.tells_others or target.state is TrackState.TRACKING:
+            return own
+        reach, turn = _OVERLAP * reach, target.where.turn
+        ring = (frame_hw, turn, presence.doubt_windows, 1.5 * reach)
+        return own + regions_around(middle, reach, *ring)[1:]
+    count = presence.search_windows
+    if not presence.tells_others:
+        return regions_around(middle, reach, frame_hw, target.lost_frames, count)
+    where, reach = target.where, _OVERLAP * reach
+    within = math.dist(where.expected(), (where.x, where.y)) + where.reach() * target.side_px
+    if where.hidden > presence.open_after and where.held is None:
+        within = math.inf
+    expected = middle._replace(cx=where.expected()[0], cy=where.expected()[1])
+    own = [] if where.held is None else [middle]
+    own += [
+        middle._replace(cx=thing.x, cy=thing.y)
+        for thing in where.suspects(presence.misfit)[: count // 2]
+    ]
+    count -= len(own)
+    return own + regions_around(expected, reach, frame_hw, where.turn, count, within + reach)
+
+
+def sight(
+    target: Target,
+    regions: list[Region],
+    responses: Tensor,
+    params: TrackerParams,
+    network: NetworkParams,
+) -> tuple[Sighting | None, float]:
+    """Where a target is, from its responses (S, R, R) to its regions; and the score of that.
+
+    None: nothing that is seen is believed to be the target.
+    """
+    search, presence = params.search, params.presence
+    widely = searches_widely(target, presence)
+    if presence.tells_others and not target.frozen_frames:
+        spots = [] if widely else [_best_spot(regions, responses, params, network)]
+        spots += _further_spots(regions, responses, params, network)
+        spots = _one_each(spots, _ONE * target.side_px)
+        spot = recognise(target.where, spots, target.side_px, widely, presence)
+        return (spot.sighting, spot.score) if spot else (None, 0.0)
+    if not widely:
+        (peak,) = locate(responses.unsqueeze(0), search)
+        return Sighting(peak, regions[search.scales // 2]), _score(peak, network)
+    here = best_sighting(regions[:1], responses[:1], search)
+    if _score(here.peak, network) < presence.regain_near:
+        here = best_sighting(regions, responses, search)
+    return here, _score(here.peak, network)
+
+
+def _best_spot(
+    regions: list[Region], responses: Tensor, params: TrackerParams, network: NetworkParams
+) -> Spot:
+    """The peak of the search region that the profile's rules choose."""
+    scales = params.search.scales
+    (peak,) = locate(responses[:scales].unsqueeze(0), params.search)
+    return _spot(peak, regions[scales // 2], network)
+
+
+def _further_spots(
+    regions: list[Region], responses: Tensor, params: TrackerParams, network: NetworkParams
+) -> list[Spot]:
+    """All peaks of all regions, the best first."""
+    middle = params.search.scales // 2
+    spots = [
+        _spot(peak._replace(scale_index=middle), region, network)
+        for region, peaks in zip(regions, further_peaks(responses), strict=True)
+        for peak in peaks
+    ]
+    likely = [spot for spot in spots if spot.score >= params.presence.lost_below]
+    return sorted(likely, key=lambda spot: -spot.score)
+
+
+def _spot(peak: Peak, region: Region, network: NetworkParams) -> Spot:
+    to_frame = region.side * network.stride_px / network.patch_px
+    x, y = region.cx + peak.offset_xy[0] * to_frame, region.cy + peak.offset_xy[1] * to_frame
+    return Spot(x, y, _score(peak, network), Sighting(peak, region))
+
+
+def _score(peak: Peak, network: NetworkParams) -> float:
+    return peak_score(peak.quality, peak.height, network)
+
+
+def _one_each(spots: list[Spot], apart_px: float) -> list[Spot]:
+    """Leave out spots that are too near to one before them."""
+    kept: list[Spot] = []
+    for spot in spots:
+        if all(math.dist(spot[:2], other[:2]) > apart_px for other in kept):
+            kept.append(spot)
+    return kept
+
+
+def compared_templates(targets: list[Target], first_share: float) -> Templates:
+    """Rolling templates with their share of the first ones; correlation is linear in both."""
+    levels = []
+    for level in range(len(Templates._fields)):
+        rolling = torch.cat([target.templates[level] for target in targets])
+        if first_share > 0:
+            first = torch.cat([target.first_templates[level] for target in targets])
+            rolling = torch.lerp(rolling, first, first_share)
+        levels.append(rolling)
+    return Templates(*levels)
+
+
+def runs_of_equal_length(regions: list[list[Region]]) -> list[list[int]]:
+    """Neighbouring indices whose lists are equally long: what one batch can take."""
+    runs: list[list[int]] = []
+    for n, own in enumerate(regions):
+        if runs and len(regions[runs[-1][0]]) == len(own):
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return runs

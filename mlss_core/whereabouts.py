@@ -1,0 +1,128 @@
+"""Where a target was last seen, how it moved, and what else like it is about.
+
+Lengths are measured in sides: the square root of the area of the target's box.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mlss_core.recovery import Sighting
+
+# Chosen on 109 simulated scenes of which only the geometry was used (docs/evaluation.md).
+_SPEED_RATE = 0.1  # share of the last step in the target's speed
+_COAST = 45.0  # frames in which a hidden target is expected to lose all but 1/e of its speed
+_REACH = 0.6  # sides that a hidden target may be off its way at first,
+_REACH_GROWTH = 0.05  # more in each frame,
+REACH_LIMIT = 2.0  # up to this: 95 of 100 returned so near to their way
+_SPAN = 45  # frames in which a difference in speed counts as the way that it makes
+JUDGED = range(6, 13)  # sightings in which a thing's speed is compared with the target's
+GONE = 8  # frames unseen from which on a thing is taken for gone
+
+
+class Spot(NamedTuple):
+    """Something in one frame that looks like the target."""
+
+    x: float  # px
+    y: float
+    score: float
+    sighting: Sighting
+
+
+@dataclass(eq=False)
+class Thing:
+    """Something like the target in frame after frame."""
+
+    x: float  # px
+    y: float
+    off: float = math.inf  # sides off the target's way where it was first seen; inf: another one
+    vx: float = 0.0  # px a frame
+    vy: float = 0.0
+    seen: int = 1
+    unseen: int = 0  # frames in a row
+    misfit: float = math.inf  # sides; not known before it was seen a few times
+
+    def advance(self) -> None:
+        """Expect it in the next frame."""
+        self.x, self.y = self.x + self.vx, self.y + self.vy
+        self.unseen += 1
+
+    def follow(self, spot: Spot) -> None:
+        """See it there."""
+        dx, dy = spot.x - self.x, spot.y - self.y
+        rate = max(0.2, 1.0 / (self.seen + 1)) / self.unseen
+        self.x, self.y = self.x + 0.7 * dx, self.y + 0.7 * dy
+        self.vx, self.vy = self.vx + rate * dx, self.vy + rate * dy
+        self.seen, self.unseen = self.seen + 1, 0
+
+
+@dataclass
+class Whereabouts:
+    """What continuity knows of a target; places move with the scene."""
+
+    x: float  # px, where it was last seen
+    y: float
+    vx: float = 0.0  # px a frame, the camera's motion removed
+    vy: float = 0.0
+    steps: int = 0  # that its speed was learnt from
+    sure: bool = True  # whether it was seen for sure then,
+    steady: bool = True  # and well enough to learn its speed from
+    hidden: int = 0  # frames since
+    turn: int = 0  # frames searched
+    things: list[Thing] = field(default_factory=list)  # the others
+    held: Thing | None = None  # taken for the target, on trial
+    trial: int = 0  # frames
+
+    def shift(self, dx: float, dy: float) -> None:
+        """Move with the scene."""
+        self.x, self.y = self.x + dx, self.y + dy
+        for thing in self.things:
+            thing.x, thing.y = thing.x + dx, thing.y + dy
+
+    def forget(self) -> None:
+        """Forget all others."""
+        self.things, self.held, self.trial = [], None, 0
+
+    def settle(self, x: float, y: float, sure: bool, steady: bool = False) -> None:
+        """See the target there; its speed is learnt from `steady` sightings in a row."""
+        steady = steady and sure
+        if steady and self.steady and self.hidden <= 1:
+            self.steps += 1
+            rate = max(_SPEED_RATE, 1 / self.steps)
+            self.vx += rate * (x - self.x - self.vx)
+            self.vy += rate * (y - self.y - self.vy)
+        self.x, self.y, self.hidden, self.held, self.trial = x, y, 0, None, 0
+        self.sure, self.steady = sure, steady
+
+    def expected(self) -> tuple[float, float]:
+        """Where it most likely is in the next frame, px: it may have turned or stopped."""
+        frames = _COAST * (1 - math.exp(-(self.hidden + 1) / _COAST))
+        return self.x + frames * self.vx, self.y + frames * self.vy
+
+    def reach(self) -> float:
+        """Sides that it may be off its way by now."""
+        return min(_REACH + _REACH_GROWTH * self.hidden, REACH_LIMIT)
+
+    def off_way(self, x: float, y: float) -> float:
+        """Distance of a place from the way at any speed up to its last one, px."""
+        frames = self.hidden + 1
+        return _off_segment(x - self.x, y - self.y, frames * self.vx, frames * self.vy)
+
+    def suspects(self, limit: float) -> list[Thing]:
+        """Things that may prove to be the target once their speed is known, the best first."""
+        unknown = (t for t in self.things if t.seen < JUDGED.stop and t.unseen <= GONE)
+        return sorted((t for t in unknown if t.off < limit), key=lambda thing: thing.off)
+
+    def misfit(self, thing: Thing, side: float) -> float:
+        """How little a thing's first place and its speed are the target's, sides."""
+        odd = _off_segment(thing.vx, thing.vy, self.vx, self.vy)
+        return math.hypot(thing.off, _SPAN * odd / side)
+
+
+def _off_segment(x: float, y: float, end_x: float, end_y: float) -> float:
+    """Distance of a point from the line between the origin and the end."""
+    length = end_x**2 + end_y**2
+    share = min(max((x * end_x + y * end_y) / length, 0.0), 1.0) if length > 0 else 0.0
+    return math.hypot(x - share * end_x, y - share * end_y)

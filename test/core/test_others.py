@@ -1,0 +1,188 @@
+import dataclasses
+import math
+
+import pytest
+from alike import alike_scene
+
+from mlss_core.others import recognise
+from mlss_core.params import PresenceParams, tracker_params
+from mlss_core.recovery import Region, Sighting
+from mlss_core.response import Peak
+from mlss_core.tracker import MLSSTracker, TrackState
+from mlss_core.whereabouts import Spot, Whereabouts
+
+SIDE = 20.0
+PARAMS = PresenceParams(trial_frames=40, open_after=60)
+SIGHTING = Sighting(Peak(0, 16, 16, (0.0, 0.0), 1.0, 20.0), Region(0.0, 0.0, 80.0))
+
+
+def spot(x, y=0.0, score=0.9):
+    return Spot(x, y, score, SIGHTING)
+
+
+def followed(frames=40, others=()):
+    """A target that walked 1 px a frame to x = `frames`; `others`: frame -> x, or None."""
+    where = Whereabouts(0.0, 0.0)
+    for n in range(1, frames + 1):
+        seen = [spot(n), *(spot(other(n)) for other in others)]
+        chosen = recognise(where, seen, SIDE, False, PARAMS)
+        assert chosen is seen[0]
+        where.settle(chosen.x, chosen.y, sure=True, steady=True)
+    return where
+
+
+def hide(where, frames, others=(), first=0):
+    """Frames without the target; what was chosen in each."""
+    return [
+        recognise(where, [spot(*other(first + n)) for other in others], SIDE, True, PARAMS)
+        for n in range(frames)
+    ]
+
+
+def test_speed_is_learnt_and_expected_to_fade_away():
+    where = followed()
+    assert (where.vx, where.vy) == pytest.approx((1.0, 0.0))
+    assert where.expected() == pytest.approx((41.0, 0.0), abs=0.1)
+    where.hidden = 1000
+    assert where.expected()[0] == pytest.approx(where.x + 45)
+
+
+def test_peak_of_a_known_other_is_not_the_target_that_vanished_beside_it():
+    def beside(n):
+        return 62.0 - 0.4 * n  # comes nearer, to 46 while the target is at 40
+
+    where = followed(others=[beside])
+    assert recognise(where, [spot(beside(41))], SIDE, False, PARAMS) is None
+
+
+def test_unknown_peak_is_followed_when_the_target_was_sure_but_not_when_it_faded():
+    jumped = spot(58.0)
+    where = followed()
+    assert recognise(where, [jumped], SIDE, False, PARAMS) is jumped
+    where = followed()
+    fading = spot(41.0, score=0.2)
+    assert recognise(where, [fading], SIDE, False, PARAMS) is fading
+    where.settle(fading.x, fading.y, sure=False)
+    assert recognise(where, [jumped], SIDE, False, PARAMS) is None
+
+
+def test_hidden_target_is_taken_up_on_its_way_at_its_speed():
+    where = followed()
+    assert hide(where, 30) == [None] * 30
+
+    def returns(n):
+        return (70.0 + n,)
+
+    chosen = hide(where, 12, [returns])
+    assert chosen[:4] == [None] * 4  # its speed must be known first
+    assert chosen[-1] is not None
+    assert where.held is not None
+
+
+def test_what_is_seen_where_the_target_cannot_be_is_somebody_else_wherever_it_goes():
+    where = followed()
+
+    def walks_in(n):
+        return (100.0 - 1.0 * n,)  # meets the expected place after some 40 frames
+
+    assert hide(where, 55, [walks_in]) == [None] * 55
+
+
+def test_what_comes_against_the_targets_direction_is_somebody_else():
+    where = followed()
+    hide(where, 20)
+
+    def against(n):
+        return (65.0 - 1.5 * n,)
+
+    assert hide(where, 12, [against]) == [None] * 12
+
+
+def test_one_on_trial_is_given_up_for_one_that_fits_better():
+    where = followed()
+    hide(where, 20)
+
+    def odd(n):
+        return 60.0 + 1.0 * n, 14.0  # 0.7 sides beside the way
+
+    assert hide(where, 10, [odd])[-1] is not None
+    first = where.held
+    for n in range(10, 22):
+        right = spot(61.0 + n)
+        chosen = recognise(where, [spot(*odd(n)), right], SIDE, True, PARAMS)
+    assert chosen is right
+    assert where.held is not first
+
+
+def test_trial_ends_and_all_others_are_others():
+    where = followed()
+    hide(where, 20)
+
+    def target(n):
+        return (60.0 + n,)
+
+    def other(n):
+        return 61.0 + n, 25.0
+
+    begun = len([chosen for chosen in hide(where, 10, [target, other]) if chosen is None])
+    hide(where, begun + PARAMS.trial_frames - 10, [target, other], first=10)
+    assert where.held is not None
+    hide(where, 1, [target, other], first=begun + PARAMS.trial_frames)
+    assert where.held is None
+    assert where.hidden == 1
+    assert [math.isinf(thing.misfit) for thing in where.things] == [True]
+
+
+def test_one_on_trial_that_is_gone_is_given_up():
+    where = followed()
+    hide(where, 20)
+    assert hide(where, 10, [lambda n: (60.0 + n,)])[-1] is not None
+    assert hide(where, 20) == [None] * 20
+    assert where.held is None
+
+
+def test_what_may_be_the_target_is_looked_at_until_its_speed_is_known():
+    where = followed()
+    hide(where, 20)
+    both = [lambda n: (60.0 + n,), lambda n: (60.0, 100.0)]
+    hide(where, 2, both)
+    assert [thing.y for thing in where.suspects(PARAMS.misfit)] == [0.0]
+    hide(where, 20, both, first=2)
+    assert where.suspects(PARAMS.misfit) == []
+
+
+@pytest.mark.parametrize(("count", "patience"), [(1, 1), (2, 2)])
+def test_far_away_it_is_taken_up_in_time_sooner_when_nothing_else_is_about(count, patience):
+    where = followed()
+    far = [lambda n: (300.0, 0.0), lambda n: (300.0, 200.0)][:count]
+    until = patience * PARAMS.open_after
+    assert not any(hide(where, until, far))
+    assert any(hide(where, 5, far))
+
+
+def test_others_move_with_the_scene():
+    where = followed(others=[lambda n: 80.0])
+    where.shift(-30.0, 5.0)
+    assert (where.x, where.y) == pytest.approx((10.0, 5.0))
+    assert [(thing.x, thing.y) for thing in where.things] == [pytest.approx((50.0, 5.0), abs=0.1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("others", "right"), [(True, True), (False, False)])
+def test_target_behind_a_wall_is_not_confused_with_its_double_before_it(others, right):
+    """The shipped network takes the double: nothing but continuity tells them apart."""
+    frames, boxes = alike_scene()
+    params = tracker_params()
+    presence = dataclasses.replace(params.presence, others=others)
+    tracker = MLSSTracker(None, dataclasses.replace(params, presence=presence), device="cpu")
+    tracker.initialize(frames[0], boxes[0])
+    results = [tracker.update(frame)[0] for frame in frames[1:]]
+    overlaps = [
+        result.box.iou(box) if result.box else 0.0
+        for result, box in zip(results, boxes[1:], strict=True)
+    ]
+    assert (overlaps[-1] > 0.3) == right
+    assert (results[50].box is None) == right
+    assert [result.state for result in results[-5:]] == [
+        TrackState.UNCERTAIN if right else TrackState.TRACKING
+    ] * 5
