@@ -173,10 +173,10 @@ class DeadPixels:
         levels = cv2.convertScaleAbs(grey)  # whole grey levels are enough, and far faster
         above = cv2.subtract(levels, cv2.dilate(levels, _NEIGHBOURS))
         below = cv2.subtract(cv2.erode(levels, _NEIGHBOURS), levels)
-        stands_out = cv2.compare(cv2.max(above, below), _STANDS_OUT_GREY, cv2.CMP_GT)
-        self._streak = cv2.add(self._streak, 1, mask=stands_out)  # saturates; 0 outside the mask
-        dead = cv2.findNonZero(cv2.compare(self._streak, _DEAD_AFTER_FRAMES, cv2.CMP_GE))
-        self._dead = np.zeros((0, 2), np.intp) if dead is None else dead[:, 0, ::-1]
+        self._streak += self._streak < 255
+        self._streak *= np.maximum(above, below) > _STANDS_OUT_GREY
+        dead = np.flatnonzero(self._streak >= _DEAD_AFTER_FRAMES)
+        self._dead = np.stack(np.unravel_index(dead, grey.shape), axis=1)
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
         """Put their neighbourhood's median in their place."""
