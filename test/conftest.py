@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import mlss_core  # noqa: F401  says how OpenMP's threads wait: before torch is imported
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +105,20 @@ def test_large_batches_are_computed_in_parts_of_few_sizes(monkeypatch):
     assert sizes == [4, 2]
     alone = network.features(patches[5:])
     torch.testing.assert_close(together.semantic[5:], alone.semantic, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+)
+def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given, policy):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    shown = subprocess.run(
+        [sys.executable, "-c", "from mlss_core.tracker import MLSSTracker"],
+        env={**environment, **given, "OMP_DISPLAY_ENV": "TRUE"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    if "OMP_WAIT_POLICY" not in shown:
+        pytest.skip("this PyTorch has no OpenMP that shows its settings")
+    assert f"OMP_WAIT_POLICY = '{policy}'" in shown
