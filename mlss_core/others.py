@@ -65,7 +65,8 @@ def _follow(
     pairs = _assign([*_distances(familiar, spots, side), own])
     mine = pairs.pop(len(familiar), None)
     explained = {n: familiar[row] for row, n in pairs.items()}
-    chosen = mine if 0 in explained or where.hidden or not where.sure else 0
+    fading = where.hidden > 0 or not where.sure
+    chosen = mine if fading or (0 in explained and own[0] > 1) else 0  # what is near is trusted
     for n, thing in explained.items():
         thing.follow(spots[n])
     middle = where.expected() if chosen is None else spots[chosen][:2]

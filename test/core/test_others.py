@@ -49,10 +49,19 @@ def test_speed_is_learnt_and_expected_to_fade_away():
 
 def test_peak_of_a_known_other_is_not_the_target_that_vanished_beside_it():
     def beside(n):
-        return 62.0 - 0.4 * n  # comes nearer, to 46 while the target is at 40
+        return 72.0 - 0.4 * n  # comes nearer, to 56 while the target is at 40
 
     where = followed(others=[beside])
     assert recognise(where, [spot(beside(41))], SIDE, False, PARAMS) is None
+
+
+def test_peak_near_the_expected_place_is_the_target_though_an_other_is_expected_there():
+    def across(n):
+        return 80.0 - n  # meets the target at 40
+
+    where = followed(others=[across])
+    both = [spot(37.0), spot(43.0)]
+    assert recognise(where, both, SIDE, False, PARAMS) is both[0]
 
 
 def test_unknown_peak_is_followed_when_the_target_was_sure_but_not_when_it_faded():
