@@ -26,6 +26,8 @@ from std_msgs.msg import Header
 from mlss_core.bench import bench_frames
 from mlss_tracker_ros.demo_processes import own_graph
 from mlss_tracker_ros.image_conversion import image_from_frame
+from mlss_tracker_ros.image_input import ImageMessage
+from mlss_tracker_ros.session import Session, Step
 from mlss_tracker_ros.tracker_node import TrackerNode
 
 
@@ -38,12 +40,12 @@ class TimedNode(TrackerNode):
         self.overhead_ms: list[float] = []
         self.age_ms: list[float] = []
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: ImageMessage) -> None:
         self.came[message.header.stamp.nanosec] = time.perf_counter()
         super()._on_image(message)
 
-    def _on_step(self, step) -> None:  # noqa: ANN001
-        super()._on_step(step)
+    def _on_step(self, session: Session[ImageMessage], step: Step[ImageMessage]) -> None:
+        super()._on_step(session, step)
         if step.publish and step.results:
             stamp = step.kept.frame.header.stamp
             spent = time.perf_counter() - self.came[stamp.nanosec]
