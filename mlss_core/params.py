@@ -8,89 +8,46 @@ make_net_MLSSNet.m).
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
+from mlss_core.checked import Checked, param
 from mlss_core.errors import ConfigError
 
 
-def _param(
-    default: Any,
-    doc: str,
-    unit: str = "",
-    range: tuple[float, float] | None = None,  # noqa: A002
-    choices: tuple[str | int, ...] | None = None,
-    source: str = "",
-) -> Any:
-    metadata = {"doc": doc, "unit": unit, "range": range, "choices": choices, "source": source}
-    return field(default=default, metadata=metadata)
-
-
-class _Checked:
-    """Refuses a value outside its field's range or choices as soon as it is made."""
-
-    def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):  # type: ignore[arg-type]
-            check_value(item, getattr(self, item.name))
-
-
-def check_value(item: dataclasses.Field[Any], value: Any) -> None:
-    """Check one value against the metadata of its dataclass field.
-
-    Raises:
-        ConfigError: the value is of another type, outside the range or not among the choices.
-    """
-    bounds, choices = item.metadata.get("range"), item.metadata.get("choices")
-    if bounds is not None:
-        low, high = bounds
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:
-            raise ConfigError(
-                f"expected {item.name} between {low:g} and {high:g}, got {value!r}; "
-                "choose a value inside that range"
-            )
-    if choices is not None and value not in choices:
-        raise ConfigError(
-            f"expected {item.name} to be one of {', '.join(map(str, choices))}, got {value!r}; "
-            "choose one"
-        )
-
-
 @dataclass(frozen=True)
-class NetworkParams(_Checked):
+class NetworkParams(Checked):
     """Architecture and input scaling of MLSSNet; stored with every checkpoint.
 
     The cell counts below follow from unpadded layers with a total stride of 4 (released
     make_net_MLSSNet.m) and are derived, never restated.
     """
 
-    input_channels: int = _param(
+    input_channels: int = param(
         1, "Channels of conv1: 1 for grey pictures, 3 as released.", range=(1, 3)
     )
-    grey_offset: float = _param(
+    grey_offset: float = param(
         128.0, "Grey level that the network sees as zero (released: 0).", "grey", (0, 255)
     )
-    grey_scale: float = _param(
+    grey_scale: float = param(
         64.0, "Grey levels per unit of network input (released: 1).", "grey", (0.01, 255)
     )
-    patch_px: int = _param(
+    patch_px: int = param(
         255, "Side of exemplar and instance patches.", "px", (131, 1023), source="paper, figure 2"
     )
-    template_margin: int = _param(
+    template_margin: int = param(
         16, "Cells cut from each side of a filter.", "cells", (0, 64), source="released CropMargin"
     )
-    filter_sigma: float = _param(
+    filter_sigma: float = param(
         2.0,
         "Width of the correlation filters' Gaussian target.",
         "cells",
         (0.1, 16),
         source="released: 8 px at stride 4",
     )
-    filter_lambda: float = _param(
+    filter_lambda: float = param(
         10.0, "Ridge of the correlation filters.", range=(0, 1e6), source="released CorrFilter"
     )
-    region_scale: float = _param(
+    region_scale: float = param(
         255 / 127,
         "Side of a training patch in target sizes s_z; the tracker's region must match it.",
         "s_z",
@@ -98,13 +55,13 @@ class NetworkParams(_Checked):
         source="released curation: 127 px exemplar inside a 255 px crop",
     )
 
-    score_constant: float = _param(
+    score_constant: float = param(
         -6.0, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
     )
-    score_per_quality: float = _param(
+    score_per_quality: float = param(
         1.0, "Its weight of the peak-to-sidelobe ratio.", source="tools/calibrate_score.py"
     )
-    score_per_height: float = _param(
+    score_per_height: float = param(
         0.0, "Its weight of the peak's height.", source="tools/calibrate_score.py"
     )
 
@@ -137,58 +94,58 @@ def released_network_params() -> NetworkParams:
 
 
 @dataclass(frozen=True)
-class SearchParams(_Checked):
+class SearchParams(Checked):
     """Where to look, and how a response becomes a displacement and a scale."""
 
-    region_scale: float = _param(
+    region_scale: float = param(
         255 / 127,
         "Side of the search region in target sizes s_z.",
         "s_z",
         (0.5, 8),
         source="training geometry of the shipped weights; released tracker: 1.0",
     )
-    context: float = _param(
+    context: float = param(
         0.5,
         "Context around the box, in mean sides: s_z = sqrt((w + c)(h + c)), c = context (w + h).",
         range=(0, 2),
         source="released contextAmount",
     )
-    ego_motion: bool = _param(
+    ego_motion: bool = param(
         True, "Move the search with the scene when the camera pans (phase correlation)."
     )
-    scales: int = _param(
+    scales: int = param(
         1,
         "Scales searched per frame; odd. One is enough, and costs least, with box.refine.",
         range=(1, 9),
         source="released: 3; docs/training.md",
     )
-    scale_step: float = _param(
+    scale_step: float = param(
         1.0375, "Ratio of neighbouring scales.", range=(1.0, 1.5), source="released scaleStep"
     )
-    scale_penalty: float = _param(
+    scale_penalty: float = param(
         0.9745, "Factor on the peak of a changed scale.", range=(0, 1), source="released"
     )
-    scale_rate: float = _param(
+    scale_rate: float = param(
         0.59, "Share of the new scale taken over per frame.", range=(0, 1), source="released"
     )
-    scale_limit: float = _param(
+    scale_limit: float = param(
         5.0, "Largest and inverse of the smallest size, relative to the first.", range=(1, 100)
     )
-    response_up: int = _param(
+    response_up: int = param(
         8,
         "Up-sampling of the response before its peak is taken.",
         range=(1, 16),
         source="released",
     )
-    window_influence: float = _param(
+    window_influence: float = param(
         0.2625, "Weight of the Hann window on the response.", range=(0, 1), source="released"
     )
-    resampling: str = _param(
+    resampling: str = param(
         "single",
         "How patches are cut: 'single' at sub-pixel windows, 'released' in two rounded steps.",
         choices=("single", "released"),
     )
-    peak: str = _param(
+    peak: str = param(
         "rise",
         "What scales compare and displacements use: 'rise' of the peak above its map and the "
         "winning scale's side, or 'released': the raw peak and the unscaled side.",
@@ -197,23 +154,23 @@ class SearchParams(_Checked):
 
 
 @dataclass(frozen=True)
-class BoxParams(_Checked):
+class BoxParams(Checked):
     """How the box follows a target that grows, turns or bends."""
 
-    refine: bool = _param(True, "Correct box sides and place by the box head; off: as released.")
-    place_rate: float = _param(
+    refine: bool = param(True, "Correct box sides and place by the box head; off: as released.")
+    place_rate: float = param(
         0.2,
         "Share of its correction of the place taken over per frame.",
         range=(0, 1),
         source="docs/training.md",
     )
-    size_rate: float = _param(
+    size_rate: float = param(
         0.05,
         "Share of its correction of width and height taken over per frame.",
         range=(0, 1),
         source="docs/training.md",
     )
-    stiffness: float = _param(
+    stiffness: float = param(
         1.0,
         "Pull of width and height towards the init box, against the head's correction: at 1 a "
         "change of up to a third is followed about half way, a larger one but for that.",
@@ -223,21 +180,21 @@ class BoxParams(_Checked):
 
 
 @dataclass(frozen=True)
-class TemplateParams(_Checked):
+class TemplateParams(Checked):
     """How the templates follow the target."""
 
-    rate: float = _param(
+    rate: float = param(
         0.005, "Share of the new template per frame.", range=(0, 1), source="released zLR"
     )
-    every: int = _param(
+    every: int = param(
         5,
         "Frames from one update to the next; each then counts as that many.",
         "frames",
         (1, 1000),
         source="released: 1",
     )
-    gated: bool = _param(True, "Update only while the target is tracked with confidence.")
-    first_share: float = _param(
+    gated: bool = param(True, "Update only while the target is tracked with confidence.")
+    first_share: float = param(
         0.3,
         "Share of the first frame's template in every comparison; the rest is the rolling one.",
         range=(0, 1),
@@ -246,57 +203,57 @@ class TemplateParams(_Checked):
 
 
 @dataclass(frozen=True)
-class ThermalParams(_Checked):
+class ThermalParams(Checked):
     """Raw camera counts to grey levels 0..255."""
 
-    normalization: str = _param(
+    normalization: str = param(
         "auto",
         "'auto': 8-bit as it is, deeper frames by percentiles; or 'percentile', 'fixed', 'none'.",
         choices=("auto", "percentile", "fixed", "none"),
     )
-    percentile_low: float = _param(1.0, "Counts below are black.", "%", (0, 50))
-    percentile_high: float = _param(99.0, "Counts above are white.", "%", (50, 100))
-    limit_rate: float = _param(
+    percentile_low: float = param(1.0, "Counts below are black.", "%", (0, 50))
+    percentile_high: float = param(99.0, "Counts above are white.", "%", (50, 100))
+    limit_rate: float = param(
         0.05, "Share of a new frame's limits taken over per frame.", range=(0, 1)
     )
-    min_span: float = _param(
+    min_span: float = param(
         16.0, "Smallest span of counts that is stretched to black..white.", "counts", (0, 65535)
     )
-    fixed_min: float = _param(0.0, "Black for 'fixed'.", "counts", (-1e6, 1e6))
-    fixed_max: float = _param(65535.0, "White for 'fixed'.", "counts", (-1e6, 1e6))
-    freeze: bool = _param(True, "Recognise a repeated or uniform frame as a shutter freeze.")
-    dead_pixels: bool = _param(
+    fixed_min: float = param(0.0, "Black for 'fixed'.", "counts", (-1e6, 1e6))
+    fixed_max: float = param(65535.0, "White for 'fixed'.", "counts", (-1e6, 1e6))
+    freeze: bool = param(True, "Recognise a repeated or uniform frame as a shutter freeze.")
+    dead_pixels: bool = param(
         True, "Replace pixels that stand out of all their neighbours in frame after frame."
     )
-    crop_top: int = _param(0, "Rows cut from the top (telemetry).", "px", (0, 4096))
-    crop_bottom: int = _param(0, "Rows cut from the bottom (telemetry).", "px", (0, 4096))
+    crop_top: int = param(0, "Rows cut from the top (telemetry).", "px", (0, 4096))
+    crop_bottom: int = param(0, "Rows cut from the bottom (telemetry).", "px", (0, 4096))
 
 
 @dataclass(frozen=True)
-class PresenceParams(_Checked):
+class PresenceParams(Checked):
     """When a target counts as tracked, uncertain or lost."""
 
-    enabled: bool = _param(True, "Judge presence; off: always tracking, as released.")
-    uncertain_below: float = _param(0.4, "Score under which a target is uncertain.", range=(0, 1))
-    lost_below: float = _param(0.1, "Score under which frames count towards lost.", range=(0, 1))
-    lost_after: int = _param(15, "Frames in a row under lost_below.", "frames", (1, 1000))
-    regain_near: float = _param(
+    enabled: bool = param(True, "Judge presence; off: always tracking, as released.")
+    uncertain_below: float = param(0.4, "Score under which a target is uncertain.", range=(0, 1))
+    lost_below: float = param(0.1, "Score under which frames count towards lost.", range=(0, 1))
+    lost_after: int = param(15, "Frames in a row under lost_below.", "frames", (1, 1000))
+    regain_near: float = param(
         0.4, "Score that takes a lost target up again around its last place.", range=(0, 1)
     )
-    regain_above: float = _param(
+    regain_above: float = param(
         0.6, "Score that takes a lost target up again anywhere else.", range=(0, 1)
     )
-    search_windows: int = _param(
+    search_windows: int = param(
         4, "Further regions searched per frame while a target is lost.", range=(0, 64)
     )
-    freeze_windows: int = _param(
+    freeze_windows: int = param(
         8, "Further regions searched on the first frame after a freeze.", range=(0, 64)
     )
-    others: bool = _param(
+    others: bool = param(
         True,
         "Tell the target from others of its kind by how they move; off: the highest peak is it.",
     )
-    misfit: float = _param(
+    misfit: float = param(
         1.2,
         "How far from the expected way and speed a thing may appear to be taken for the hidden "
         "target: the root of the squares of both, speed as the way made in 45 frames.",
@@ -304,26 +261,26 @@ class PresenceParams(_Checked):
         (0, 100),
         source="docs/evaluation.md",
     )
-    trial_frames: int = _param(
+    trial_frames: int = param(
         120,
         "Frames in which what was taken for a hidden target is given up for something that fits "
         "better; it is uncertain so long.",
         "frames",
         (0, 10_000),
     )
-    open_after: int = _param(
+    open_after: int = param(
         150,
         "Frames after which a hidden target is taken up wherever something like it is alone; "
         "twice as many where there are several.",
         "frames",
         (1, 100_000),
     )
-    doubt_windows: int = _param(
+    doubt_windows: int = param(
         2,
         "Further regions searched per frame for others while a target is uncertain.",
         range=(0, 64),
     )
-    min_box_px: float = _param(3.0, "Smallest side of an init box.", "px", (1, 1000))
+    min_box_px: float = param(3.0, "Smallest side of an init box.", "px", (1, 1000))
 
     @property
     def tells_others(self) -> bool:

@@ -22,12 +22,13 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from mlss_core.box import Box
+from mlss_core.checked import Checked
 from mlss_core.draw import GROUND_TRUTH_COLOUR, STATE_COLOURS, display_picture, draw_box, draw_text
 from mlss_core.errors import FrameError, MlssError
 from mlss_core.presence import TrackState
 from mlss_tracker_ros.detections import box_from_detection, detection_from_box
 from mlss_tracker_ros.image_conversion import frame_from_compressed, frame_from_image
-from mlss_tracker_ros.parameters import Checked, declare_params, load_params, setting
+from mlss_tracker_ros.parameters import declare_params, load_params, setting
 from mlss_tracker_ros.picking import Drag, View, fitting_view
 from mlss_tracker_ros.reporter import LATCHED
 from mlss_tracker_ros.running import run_node

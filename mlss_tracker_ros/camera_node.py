@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
+from mlss_core.checked import Checked
 from mlss_core.params import ThermalParams
 from mlss_core.sequences import load_sequence
 from mlss_core.simulate import SceneParams, simulate
@@ -25,7 +26,7 @@ from mlss_core.thermal import ThermalNormalizer, grey_counts
 from mlss_tracker_ros.detections import detection_from_box
 from mlss_tracker_ros.diagnostics import plain_status
 from mlss_tracker_ros.image_conversion import image_from_frame
-from mlss_tracker_ros.parameters import Checked, declare_params, load_params, setting
+from mlss_tracker_ros.parameters import declare_params, load_params, setting
 from mlss_tracker_ros.running import run_node
 
 DEFAULT_RATE_HZ = 30.0

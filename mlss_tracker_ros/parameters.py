@@ -22,8 +22,9 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from mlss_core.checked import Checked, check_value
 from mlss_core.errors import ConfigError
-from mlss_core.params import DEVICES, PRECISIONS, PROFILES, check_value, tracker_params
+from mlss_core.params import DEVICES, PRECISIONS, PROFILES, tracker_params
 
 
 def setting(
@@ -43,14 +44,6 @@ def setting(
         "read_only": read_only,
     }
     return field(default=default, metadata=metadata)
-
-
-class Checked:
-    """Refuses a value outside its field's range or choices as soon as it is made."""
-
-    def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):  # type: ignore[arg-type]
-            check_value(item, getattr(self, item.name))
 
 
 @dataclass(frozen=True)

@@ -7,88 +7,88 @@ from typing import Any
 
 import numpy as np
 
+from mlss_core.checked import Checked, param
 from mlss_core.errors import ConfigError
-from mlss_core.params import _Checked, _param
 
 KINDS = ("person", "vehicle", "drone", "animal", "mixed")
 BACKDROPS = ("auto", "street", "field", "sky", "aerial", "indoor")
 
 
 @dataclass(frozen=True)
-class SceneParams(_Checked):
+class SceneParams(Checked):
     """A scene: camera, target, what else moves, what gets in the way, and the sensor.
 
     The defaults make the demo: a walking person of about 40x90 px among people like it, seen by
     a moving 640x512 px radiometric camera, partly hidden for a moment.
     """
 
-    width: int = _param(640, "Columns of a frame.", "px", (32, 4096))
-    height: int = _param(512, "Rows of a frame.", "px", (32, 4096))
-    frames: int = _param(300, "Length of the sequence.", "frames", (1, 100_000))
-    fps: float = _param(30.0, "Frame rate.", "Hz", (1.0, 240.0))
-    seed: int = _param(0, "Everything random follows from it.", range=(0, 2**31 - 1))
-    bits: int = _param(
+    width: int = param(640, "Columns of a frame.", "px", (32, 4096))
+    height: int = param(512, "Rows of a frame.", "px", (32, 4096))
+    frames: int = param(300, "Length of the sequence.", "frames", (1, 100_000))
+    fps: float = param(30.0, "Frame rate.", "Hz", (1.0, 240.0))
+    seed: int = param(0, "Everything random follows from it.", range=(0, 2**31 - 1))
+    bits: int = param(
         16,
         "Output: 16 = temperature in 0.01 K, 14 = raw counts of a core, both uint16; 8 = after "
         "the camera's automatic gain, uint8.",
         choices=(8, 14, 16),
     )
-    kind: str = _param("person", "What the target is; mixed: drawn by the seed.", choices=KINDS)
-    backdrop: str = _param(
+    kind: str = param("person", "What the target is; mixed: drawn by the seed.", choices=KINDS)
+    backdrop: str = param(
         "auto",
         "What is behind it; auto: one that suits the kind. An animal in the sky is a bird.",
         choices=BACKDROPS,
     )
-    target_px: float = _param(
+    target_px: float = param(
         90.0, "Longer side of the target in the first frame.", "px", (8.0, 2048.0)
     )
-    distractors: int = _param(3, "How many others of the target's kind there are.", "", (0, 32))
-    lookalikes: int = _param(0, "How many of them look exactly like the target.", "", (0, 32))
-    keep_apart: float = _param(
+    distractors: int = param(3, "How many others of the target's kind there are.", "", (0, 32))
+    lookalikes: int = param(0, "How many of them look exactly like the target.", "", (0, 32))
+    keep_apart: float = param(
         2.5,
         "How near to the target they come, in widths of its broadest side; 0: across its path.",
         range=(0.0, 10.0),
     )
-    speed: float = _param(
+    speed: float = param(
         1.0, "Speed of everything that moves; 1: natural for its kind and size.", range=(0.0, 4.0)
     )
-    camera_motion: float = _param(
+    camera_motion: float = param(
         0.5, "0: a fixed camera; 1: it pans, shakes and zooms strongly.", range=(0.0, 1.0)
     )
-    leave_frame: bool = _param(
+    leave_frame: bool = param(
         False, "Whether the camera loses the target once, for 2 s or a third of the sequence."
     )
-    occlusion: float = _param(
+    occlusion: float = param(
         0.35,
         "Largest part of the target that foreground objects hide; only at 1 do distractors pass "
         "before it too.",
         range=(0.0, 1.0),
     )
-    occlusions: int = _param(1, "How many foreground objects it passes.", range=(0, 20))
-    occlusion_s: float = _param(0.8, "How long each one hides that part.", "s", (0.1, 10.0))
-    contrast_k: float = _param(
+    occlusions: int = param(1, "How many foreground objects it passes.", range=(0, 20))
+    occlusion_s: float = param(0.8, "How long each one hides that part.", "s", (0.1, 10.0))
+    contrast_k: float = param(
         7.0, "Mean of the target above the air; below 0: a cold target.", "K", (-40.0, 60.0)
     )
-    crossover: float = _param(
+    crossover: float = param(
         0.0,
         "Thermal crossover: by mid-sequence the contrast has lost 1.6 times this part; at 1 it "
         "is inverted.",
         range=(0.0, 1.0),
     )
-    clutter: float = _param(1.0, "Strength of the backdrop's temperatures.", range=(0.0, 3.0))
-    noise_k: float = _param(
+    clutter: float = param(1.0, "Strength of the backdrop's temperatures.", range=(0.0, 3.0))
+    noise_k: float = param(
         0.06, "Temporal noise of a pixel (standard deviation).", "K", (0.0, 5.0),
         source="uncooled microbolometers: 0.03 to 0.1 K",
     )  # fmt: skip
-    fixed_noise_k: float = _param(
+    fixed_noise_k: float = param(
         0.06, "Fixed-pattern noise, mostly of columns (standard deviation).", "K", (0.0, 5.0)
     )
-    vignetting_k: float = _param(0.8, "Darkening of the corners.", "K", (0.0, 20.0))
-    dead_pixels: float = _param(0.0002, "Share of pixels that are stuck.", range=(0.0, 0.05))
-    black_hot: bool = _param(False, "Whether 8-bit output shows warm things dark.")
-    freezes: int = _param(0, "How often the shutter closes.", range=(0, 50))
-    freeze_s: float = _param(1.0, "How long it stays closed.", "s", (0.05, 10.0))
-    freeze_uniform: bool = _param(
+    vignetting_k: float = param(0.8, "Darkening of the corners.", "K", (0.0, 20.0))
+    dead_pixels: float = param(0.0002, "Share of pixels that are stuck.", range=(0.0, 0.05))
+    black_hot: bool = param(False, "Whether 8-bit output shows warm things dark.")
+    freezes: int = param(0, "How often the shutter closes.", range=(0, 50))
+    freeze_s: float = param(1.0, "How long it stays closed.", "s", (0.05, 10.0))
+    freeze_uniform: bool = param(
         False, "Whether the frames of a freeze show the shutter, instead of the last picture."
     )
 

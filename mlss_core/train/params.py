@@ -10,114 +10,113 @@ from typing import Any
 
 import yaml
 
+from mlss_core.checked import Checked, param
 from mlss_core.errors import ConfigError
-from mlss_core.params import NetworkParams, _Checked, _param
+from mlss_core.params import NetworkParams
 
 
 @dataclass(frozen=True)
-class PairParams(_Checked):
+class PairParams(Checked):
     """Which two crops make a pair."""
 
     mix: dict[str, float] = field(
         default_factory=dict,
         metadata={"doc": "Share of pairs from each source; empty: by number of tracks."},
     )
-    frame_range: int = _param(100, "Largest distance of the two frames.", "frames", (1, 100000))
-    easy_negative: float = _param(0.0, "Share of pairs of two tracks.", range=(0, 1))
-    hard_negative: float = _param(
+    frame_range: int = param(100, "Largest distance of the two frames.", "frames", (1, 100000))
+    easy_negative: float = param(0.0, "Share of pairs of two tracks.", range=(0, 1))
+    hard_negative: float = param(
         0.05, "Share of pairs whose exemplar is background of the same track.", range=(0, 1)
     )
-    shift_px: float = _param(36.0, "Largest shift of the target each way.", "patch px", (0, 64))
-    tightness: float = _param(
+    shift_px: float = param(36.0, "Largest shift of the target each way.", "patch px", (0, 64))
+    tightness: float = param(
         0.2, "Largest log change of the box around the target, shared by a pair.", range=(0, 1)
     )
-    cutout_on_other: float = _param(
+    cutout_on_other: float = param(
         0.5, "Share of cut-outs pasted on other pictures.", range=(0, 1)
     )
 
 
 @dataclass(frozen=True)
-class AugmentParams(_Checked):
+class AugmentParams(Checked):
     """Strength of every augmentation; zeros switch it off."""
 
-    flip: float = _param(0.5, "Share of pairs mirrored left to right.", range=(0, 1))
-    rotation_deg: float = _param(6.0, "Largest turn between the patches.", "deg", (0, 180))
-    aspect: float = _param(0.06, "Largest change of aspect between the patches.", range=(0, 0.5))
-    zoom: float = _param(0.05, "Largest change of size between the patches.", range=(0, 0.5))
-    invert: float = _param(0.3, "Share of pairs with black-hot polarity.", range=(0, 1))
-    contrast: float = _param(0.8, "Largest log change of a pair's contrast.", range=(0, 3))
-    brightness: float = _param(40.0, "Largest change of a pair's mean.", "grey", (0, 255))
-    drift: float = _param(0.15, "Largest log change of gain between patches.", range=(0, 1))
-    blur: float = _param(0.4, "Share of pairs seen through a coarser sensor.", range=(0, 1))
-    noise: float = _param(10.0, "Largest standard deviation of noise.", "grey", (0, 100))
-    stripes: float = _param(
-        5.0, "Largest standard deviation of row/column noise.", "grey", (0, 50)
-    )
-    dead_pixels: float = _param(0.1, "Share of patches with dead pixels.", range=(0, 1))
-    occluder: float = _param(0.12, "Share of instances with a partly hidden target.", range=(0, 1))
-    distractor: float = _param(0.3, "Share of instances with a pasted neighbour.", range=(0, 1))
+    flip: float = param(0.5, "Share of pairs mirrored left to right.", range=(0, 1))
+    rotation_deg: float = param(6.0, "Largest turn between the patches.", "deg", (0, 180))
+    aspect: float = param(0.06, "Largest change of aspect between the patches.", range=(0, 0.5))
+    zoom: float = param(0.05, "Largest change of size between the patches.", range=(0, 0.5))
+    invert: float = param(0.3, "Share of pairs with black-hot polarity.", range=(0, 1))
+    contrast: float = param(0.8, "Largest log change of a pair's contrast.", range=(0, 3))
+    brightness: float = param(40.0, "Largest change of a pair's mean.", "grey", (0, 255))
+    drift: float = param(0.15, "Largest log change of gain between patches.", range=(0, 1))
+    blur: float = param(0.4, "Share of pairs seen through a coarser sensor.", range=(0, 1))
+    noise: float = param(10.0, "Largest standard deviation of noise.", "grey", (0, 100))
+    stripes: float = param(5.0, "Largest standard deviation of row/column noise.", "grey", (0, 50))
+    dead_pixels: float = param(0.1, "Share of patches with dead pixels.", range=(0, 1))
+    occluder: float = param(0.12, "Share of instances with a partly hidden target.", range=(0, 1))
+    distractor: float = param(0.3, "Share of instances with a pasted neighbour.", range=(0, 1))
 
 
 @dataclass(frozen=True)
-class TrainParams(_Checked):
+class TrainParams(Checked):
     """A training run; stored with its checkpoints."""
 
-    trains: str = _param(
+    trains: str = param(
         "network",
         "What is trained: MLSSNet, or the box head that corrects its boxes.",
         choices=("network", "box_head"),
     )
-    crops: str = _param("build/crops", "Folder that mlss curate filled.")
-    out: str = _param("build/train", "Folder of checkpoints and logs.")
-    steps: int = _param(20000, "Optimiser steps.", range=(1, 10**8))
-    batch: int = _param(8, "Pairs per step, over all processes.", range=(1, 65536))
-    seed: int = _param(0, "Seed of weights and pairs.", range=(0, 2**31))
-    learning_rate: float = _param(1e-2, "First learning rate.", range=(1e-9, 10))
-    final_learning_rate: float = _param(1e-4, "Last learning rate.", range=(1e-9, 10))
-    stage_steps: int = _param(1, "Steps between changes of the learning rate.", range=(1, 10**8))
-    stages: int = _param(0, "Geometric stages of the rate; 0: until the end.", range=(0, 10**8))
-    warmup_steps: int = _param(100, "Steps of linear warm-up.", range=(0, 10**6))
-    momentum: float = _param(0.9, "Momentum of SGD.", range=(0, 1), source="released")
-    weight_decay: float = _param(5e-4, "Weight decay.", range=(0, 1), source="released")
-    multipliers: str = _param(
+    crops: str = param("build/crops", "Folder that mlss curate filled.")
+    out: str = param("build/train", "Folder of checkpoints and logs.")
+    steps: int = param(20000, "Optimiser steps.", range=(1, 10**8))
+    batch: int = param(8, "Pairs per step, over all processes.", range=(1, 65536))
+    seed: int = param(0, "Seed of weights and pairs.", range=(0, 2**31))
+    learning_rate: float = param(1e-2, "First learning rate.", range=(1e-9, 10))
+    final_learning_rate: float = param(1e-4, "Last learning rate.", range=(1e-9, 10))
+    stage_steps: int = param(1, "Steps between changes of the learning rate.", range=(1, 10**8))
+    stages: int = param(0, "Geometric stages of the rate; 0: until the end.", range=(0, 10**8))
+    warmup_steps: int = param(100, "Steps of linear warm-up.", range=(0, 10**6))
+    momentum: float = param(0.9, "Momentum of SGD.", range=(0, 1), source="released")
+    weight_decay: float = param(5e-4, "Weight decay.", range=(0, 1), source="released")
+    multipliers: str = param(
         "uniform",
         "Per-parameter factors of learning rate and decay.",
         choices=("uniform", "released"),
     )
-    initialization: str = _param(
+    initialization: str = param(
         "he",
         "'he': fan-out everywhere; 'released': attention at zero.",
         choices=("he", "released"),
     )
-    initial_weights: str = _param(
+    initial_weights: str = param(
         "", "Checkpoint whose weights a new run starts from; empty: drawn by the seed."
     )
-    max_pool_gradient: str = _param(
+    max_pool_gradient: str = param(
         "true",
         "'released': back-propagate the attention's maximum as if it were a mean.",
         choices=("true", "released"),
     )
-    moments: str = _param(
+    moments: str = param(
         "variance",
         "What batch norm averages for inference; released: the standard deviation.",
         choices=("variance", "deviation"),
     )
-    moment_rate: float = _param(
+    moment_rate: float = param(
         0.05, "Share of a step's batch in those moments.", range=(0, 1), source="released"
     )
-    clip: float = _param(5.0, "Largest norm of the gradient; 0: no clipping.", range=(0, 1e6))
-    swapped_negatives: float = _param(
+    clip: float = param(5.0, "Largest norm of the gradient; 0: no clipping.", range=(0, 1e6))
+    swapped_negatives: float = param(
         0.5, "Weight of each exemplar against its batch neighbour's instance.", range=(0, 10)
     )
-    precision: str = _param("bf16", "Backbone precision.", choices=("fp32", "bf16", "fp16"))
-    loader_workers: int = _param(1, "Processes that make batches.", "", (0, 128))
-    checkpoint_every: int = _param(100, "Steps between checkpoints.", range=(1, 10**8))
-    validate_every: int = _param(500, "Steps between validations.", range=(1, 10**8))
-    validation_batches: int = _param(16, "Batches of a validation.", range=(0, 10**6))
+    precision: str = param("bf16", "Backbone precision.", choices=("fp32", "bf16", "fp16"))
+    loader_workers: int = param(1, "Processes that make batches.", "", (0, 128))
+    checkpoint_every: int = param(100, "Steps between checkpoints.", range=(1, 10**8))
+    validate_every: int = param(500, "Steps between validations.", range=(1, 10**8))
+    validation_batches: int = param(16, "Batches of a validation.", range=(0, 10**6))
     clips: tuple[str, ...] = field(
         default=(), metadata={"doc": "Sequences or folders the tracker runs on to validate."}
     )
-    clip_frames: int = _param(150, "Frames of each validation clip.", range=(2, 10**6))
+    clip_frames: int = param(150, "Frames of each validation clip.", range=(2, 10**6))
     network: NetworkParams = field(default_factory=NetworkParams)
     pairs: PairParams = field(default_factory=PairParams)
     augment: AugmentParams = field(default_factory=AugmentParams)

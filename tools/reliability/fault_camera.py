@@ -25,9 +25,10 @@ from std_msgs.msg import Float64, Header
 from vision_msgs.msg import Detection2DArray
 
 from mlss_core.box import Box
+from mlss_core.checked import Checked
 from mlss_tracker_ros.detections import detection_from_box
 from mlss_tracker_ros.image_conversion import image_from_frame
-from mlss_tracker_ros.parameters import Checked, declare_params, load_params, setting
+from mlss_tracker_ros.parameters import declare_params, load_params, setting
 from mlss_tracker_ros.running import run_node
 
 KEPT = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # for whoever joins late
