@@ -66,6 +66,7 @@ def make_picker(ros_context, namespace, make_client):
             make_window, context=ros_context, namespace=namespace, parameter_overrides=overrides
         )
         client.window = windows[0]
+        client.box_listeners = node._boxes.get_subscription_count
         executor = SingleThreadedExecutor(context=ros_context)
         executor.add_node(node)
         thread = threading.Thread(target=executor.spin, daemon=True)
@@ -146,7 +147,9 @@ def test_the_window_shows_what_the_tracker_answers(picker, make_tracker, namespa
     picker.until(lambda: picker.window.picture.any(), "what it waits for, as text")
     make_tracker(namespace)
     picker.until(lambda: picker.images.get_subscription_count() == 2 and picker.statuses, "both")
+    picker.until(lambda: picker.box_listeners() == 2, "a tracker and a client that hear the box")
     picker.track()
+    picker.until(lambda: picker.window.picture.shape[1] == 1280, "the picture")
     picker.window.events += [(DOWN, 576, 416), (UP, 703, 543)]
     picker.until_status("TRACKING")
     picker.track()
