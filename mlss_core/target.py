@@ -70,8 +70,12 @@ def expect_step(
 
 def _move(target: Target, x: float, y: float, frame_hw: tuple[int, ...]) -> None:
     """Put the middle of the box there, but inside of the frame."""
-    x, y = min(max(x, 0.0), frame_hw[1] - 1.0), min(max(y, 0.0), frame_hw[0] - 1.0)
+    x, y = _inside(x, y, frame_hw)
     target.box = target.box._replace(cx=x, cy=y)
+
+
+def _inside(x: float, y: float, frame_hw: tuple[int, ...]) -> tuple[float, float]:
+    return min(max(x, 0.0), frame_hw[1] - 1.0), min(max(y, 0.0), frame_hw[0] - 1.0)
 
 
 def settle(targets: Iterable[Target], presence: PresenceParams) -> None:
@@ -151,8 +155,7 @@ def take_sighting(
     largest = target.first_size_px * search.scale_limit
     size_px = min(max(target.size_px * growth, smallest), largest)
     if params.presence.enabled:  # the middle of a target stays in the picture
-        center_x = min(max(center_x, 0.0), frame_hw[1] - 1.0)
-        center_y = min(max(center_y, 0.0), frame_hw[0] - 1.0)
+        center_x, center_y = _inside(center_x, center_y, frame_hw)
         growth = size_px / target.size_px  # and its box within its limits
     target.size_px = size_px
     target.box = Box(center_x, center_y, target.box.w * growth, target.box.h * growth)

@@ -15,6 +15,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from processes import CAMERA, TRACKER, end, start_node
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_parameters
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
@@ -160,7 +161,11 @@ def test_twenty_boxes_a_second_start_the_target_and_images_are_still_answered(ri
 
 
 def test_a_storm_of_parameters_is_taken_or_refused_each_and_the_last_one_holds(rig):
-    client = rig.node.create_client(SetParameters, "mlss_tracker/set_parameters")
+    client = rig.node.create_client(
+        SetParameters,
+        "mlss_tracker/set_parameters",
+        qos_profile=qos_profile_parameters,  # keeps all 150; that of services keeps 10
+    )
     rig.until(client.service_is_ready, "the parameter service")
     names = [f"class {n}" for n in range(150)]
     futures = []
