@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from mlss_core.params import PresenceParams
 from mlss_core.whereabouts import GONE, JUDGED, REACH_LIMIT, Spot, Thing, Whereabouts
 
-# Chosen on 109 simulated scenes of which only the geometry was used (docs/evaluation.md).
+# Chosen on the geometry of simulated scenes (docs/evaluation.md).
 _GATE = 0.6  # sides that a thing is off its expected place at most,
 _GATE_GROWTH = 0.05  # more for each frame that it was not seen,
 _GATE_LIMIT = 1.5  # up to this
@@ -59,14 +59,13 @@ def recognise(
 def _follow(
     where: Whereabouts, spots: Sequence[Spot], side: float, params: PresenceParams
 ) -> Spot | None:
-    """Trust the search region's peak, unless it is somebody else or the target is fading."""
+    """Trust the search region's peak, faint or not, unless it is somebody else off the way."""
     familiar = [t for t in where.things if t.seen >= _FAMILIAR and t.unseen <= GONE]
     own = [math.dist(spot[:2], where.expected()) / (_GATE * side) for spot in spots]
     pairs = _assign([*_distances(familiar, spots, side), own])
     mine = pairs.pop(len(familiar), None)
     explained = {n: familiar[row] for row, n in pairs.items()}
-    fading = where.hidden > 0 or not where.sure
-    chosen = mine if fading or (0 in explained and own[0] > 1) else 0  # what is near is trusted
+    chosen = mine if 0 in explained and own[0] > 1 else 0  # what is near is trusted
     for n, thing in explained.items():
         thing.follow(spots[n])
     middle = where.expected() if chosen is None else spots[chosen][:2]
@@ -76,9 +75,7 @@ def _follow(
         if n not in explained and n != chosen and math.dist(spot[:2], middle) >= _APART * side
     ]
     _sort_out(where, rest, [t for t in where.things if t not in familiar], side, hidden=False)
-    if chosen is None or spots[chosen].score < params.lost_below:
-        return None
-    return spots[chosen]
+    return None if chosen is None else spots[chosen]
 
 
 def _search(
@@ -118,7 +115,7 @@ def _believe(where: Whereabouts, thing: Thing, spot: Spot) -> None:
     where.things.remove(thing)
     for other in where.things:
         other.off = other.misfit = math.inf
-    where.settle(spot.x, spot.y, sure=True)
+    where.settle(spot.x, spot.y)
 
 
 def _sort_out(

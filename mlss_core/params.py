@@ -56,13 +56,17 @@ class NetworkParams(Checked):
     )
 
     score_constant: float = param(
-        -6.0, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
+        3.2, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
     )
-    score_per_quality: float = param(
-        1.0, "Its weight of the peak-to-sidelobe ratio.", source="tools/calibrate_score.py"
+    score_per_log_quality: float = param(
+        9.4,
+        "Its weight of the logarithm of the peak-to-sidelobe ratio over the target's usual one.",
+        source="tools/calibrate_score.py",
     )
-    score_per_height: float = param(
-        0.0, "Its weight of the peak's height.", source="tools/calibrate_score.py"
+    score_per_height_share: float = param(
+        3.8,
+        "Its weight of the peak's height as a share of the target's usual one.",
+        source="tools/calibrate_score.py",
     )
 
     @property
@@ -114,8 +118,8 @@ class SearchParams(Checked):
         True, "Move the search with the scene when the camera pans (phase correlation)."
     )
     scales: int = param(
-        1,
-        "Scales searched per frame; odd. One is enough, and costs least, with box.refine.",
+        2,
+        "Scales searched per frame; an even number looks one farther up and down by turns.",
         range=(1, 9),
         source="released: 3; docs/training.md",
     )
@@ -184,7 +188,10 @@ class TemplateParams(Checked):
     """How the templates follow the target."""
 
     rate: float = param(
-        0.005, "Share of the new template per frame.", range=(0, 1), source="released zLR"
+        0.02,
+        "Share of the new template per frame.",
+        range=(0, 1),
+        source="released zLR: 0.005; docs/training.md",
     )
     every: int = param(
         5,
@@ -322,7 +329,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
                 peak="released",
             ),
             BoxParams(refine=False),
-            TemplateParams(every=1, gated=False, first_share=0.0),
+            TemplateParams(rate=0.005, every=1, gated=False, first_share=0.0),
             ThermalParams(freeze=False, dead_pixels=False),
             PresenceParams(enabled=False),
         )

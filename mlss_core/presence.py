@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import Enum
 
 from mlss_core.params import NetworkParams, PresenceParams
+
+_USUAL_RATE = 0.02  # share of a frame in what is usual of a target
+_FIRST_FRAMES = 3  # that are averaged
+_LEAST = 0.1  # of quality and height that are compared
+_LARGEST_SHARE = 2.0
 
 
 class TrackState(str, Enum):
@@ -17,20 +23,54 @@ class TrackState(str, Enum):
     FROZEN = "FROZEN"  # the camera repeats itself (shutter); the last box is held
 
 
-def peak_score(quality: float, height: float, network: NetworkParams) -> float:
+@dataclass
+class UsualPeak:
+    """How a target's peak looks while it is surely seen.
+
+    What a peak reaches depends on the target and its surroundings far more than on whether it is
+    there, so a score compares it with this. (High-confidence updates do: Wang et al., LMCF, 2017.)
+    """
+
+    quality: float = math.nan  # peak-to-sidelobe ratio
+    height: float = math.nan  # value of the peak; the network learns that a target is above 0
+    frames: int = 0
+
+    def see(self, quality: float, height: float) -> None:
+        """Follow it slowly, after a mean of the first frames."""
+        self.frames += 1
+        if self.frames == 1:
+            self.quality, self.height = quality, height
+            return
+        rate = max(_USUAL_RATE, 1 / self.frames if self.frames <= _FIRST_FRAMES else 0.0)
+        self.quality += rate * (quality - self.quality)
+        self.height += rate * (height - self.height)
+
+
+def peak_score(quality: float, height: float, usual: UsualPeak, network: NetworkParams) -> float:
     """How likely a peak is the target, in 0..1, by a logistic regression.
 
     Args:
         quality: peak-to-sidelobe ratio.
-        height: value of the peak; the network learns that a target is above 0.
+        height: value of the peak.
+        usual: what is usual of this target; before it was seen, any peak is as usual.
         network: its weights, which belong to the network's weights (tools/calibrate_score.py).
     """
+    change, share = compared_with_usual(quality, height, usual)
     logit = (
         network.score_constant
-        + network.score_per_quality * quality
-        + network.score_per_height * height
+        + network.score_per_log_quality * change
+        + network.score_per_height_share * share
     )
     return 0.5 + 0.5 * math.tanh(0.5 * logit)
+
+
+def compared_with_usual(quality: float, height: float, usual: UsualPeak) -> tuple[float, float]:
+    """Logarithm of the quality and the height, as shares of what is usual; 0 and 1 are usual."""
+    if usual.frames == 0:
+        return 0.0, 1.0
+    change = math.log(max(quality, _LEAST) / max(usual.quality, _LEAST))
+    share = height / max(usual.height, _LEAST)
+    return change, min(max(share, -_LARGEST_SHARE), _LARGEST_SHARE)
 
 
 def next_state(

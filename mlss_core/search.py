@@ -35,7 +35,7 @@ def regions_of(
     if target.frozen_frames and presence.enabled:
         return regions_around(middle, reach, frame_hw, 0, presence.freeze_windows)
     if not searches_widely(target, presence):
-        steps = range(-(search.scales // 2), search.scales // 2 + 1)
+        steps = target.scale_steps(search)
         own = [middle._replace(side=middle.side * search.scale_step**k) for k in steps]
         if not presence.tells_others or target.state is TrackState.TRACKING:
             return own
@@ -73,36 +73,44 @@ def sight(
     search, presence = params.search, params.presence
     widely = searches_widely(target, presence)
     if presence.tells_others and not target.frozen_frames:
-        spots = [] if widely else [_best_spot(regions, responses, params, network)]
-        spots += _further_spots(regions, responses, params, network)
+        spots = [] if widely else [_best_spot(target, regions, responses, params, network)]
+        spots += _further_spots(target, regions, responses, params, network)
         spots = _one_each(spots, _ONE * target.side_px)
         spot = recognise(target.where, spots, target.side_px, widely, presence)
         return (spot.sighting, spot.score) if spot else (None, 0.0)
     if not widely:
         (peak,) = locate(responses.unsqueeze(0), search)
-        return Sighting(peak, regions[search.scales // 2]), _score(peak, network)
+        return Sighting(peak, regions[search.scales // 2]), _score(peak, target, network)
     here = best_sighting(regions[:1], responses[:1], search)
-    if _score(here.peak, network) < presence.regain_near:
+    if _score(here.peak, target, network) < presence.regain_near:
         here = best_sighting(regions, responses, search)
-    return here, _score(here.peak, network)
+    return here, _score(here.peak, target, network)
 
 
 def _best_spot(
-    regions: list[Region], responses: Tensor, params: TrackerParams, network: NetworkParams
+    target: Target,
+    regions: list[Region],
+    responses: Tensor,
+    params: TrackerParams,
+    network: NetworkParams,
 ) -> Spot:
     """The peak of the search region that the profile's rules choose."""
     scales = params.search.scales
     (peak,) = locate(responses[:scales].unsqueeze(0), params.search)
-    return _spot(peak, regions[scales // 2], network)
+    return _spot(peak, regions[scales // 2], target, network)
 
 
 def _further_spots(
-    regions: list[Region], responses: Tensor, params: TrackerParams, network: NetworkParams
+    target: Target,
+    regions: list[Region],
+    responses: Tensor,
+    params: TrackerParams,
+    network: NetworkParams,
 ) -> list[Spot]:
     """All peaks of all regions, the best first."""
     middle = params.search.scales // 2
     spots = [
-        _spot(peak._replace(scale_index=middle), region, network)
+        _spot(peak._replace(scale_index=middle), region, target, network)
         for region, peaks in zip(regions, further_peaks(responses), strict=True)
         for peak in peaks
     ]
@@ -110,14 +118,14 @@ def _further_spots(
     return sorted(likely, key=lambda spot: -spot.score)
 
 
-def _spot(peak: Peak, region: Region, network: NetworkParams) -> Spot:
+def _spot(peak: Peak, region: Region, target: Target, network: NetworkParams) -> Spot:
     to_frame = region.side * network.stride_px / network.patch_px
     x, y = region.cx + peak.offset_xy[0] * to_frame, region.cy + peak.offset_xy[1] * to_frame
-    return Spot(x, y, _score(peak, network), Sighting(peak, region))
+    return Spot(x, y, _score(peak, target, network), Sighting(peak, region))
 
 
-def _score(peak: Peak, network: NetworkParams) -> float:
-    return peak_score(peak.quality, peak.height, network)
+def _score(peak: Peak, target: Target, network: NetworkParams) -> float:
+    return peak_score(peak.quality, peak.height, target.usual, network)
 
 
 def _one_each(spots: list[Spot], apart_px: float) -> list[Spot]:

@@ -11,7 +11,7 @@ from mlss_core.model.box_head import FirstLook
 from mlss_core.model.network import Templates
 from mlss_core.params import PresenceParams, SearchParams, TrackerParams
 from mlss_core.patch import search_side
-from mlss_core.presence import TrackState, next_state
+from mlss_core.presence import TrackState, UsualPeak, next_state
 from mlss_core.recovery import Sighting
 from mlss_core.whereabouts import Whereabouts
 
@@ -30,6 +30,8 @@ class Target:
     first_templates: Templates
     first_look: FirstLook | None  # None without a box head
     where: Whereabouts = field(init=False)
+    usual: UsualPeak = field(default_factory=UsualPeak)
+    updates: int = 0  # frames in which it was searched
     score: float = 1.0
     state: TrackState = TrackState.TRACKING
     low_frames: int = 0  # in a row under `lost_below`
@@ -44,6 +46,12 @@ class Target:
     def side_px(self) -> float:
         """Square root of the box's area."""
         return math.sqrt(self.box.w * self.box.h)
+
+    def scale_steps(self, search: SearchParams) -> list[int]:
+        """Powers of the scale step searched in this frame; that of no change is number S // 2."""
+        low = search.scales // 2
+        sign = -1 if search.scales % 2 == 0 and self.updates % 2 else 1
+        return [sign * step for step in range(-low, search.scales - low)]
 
 
 def searches_widely(target: Target, presence: PresenceParams) -> bool:
@@ -83,11 +91,13 @@ def settle(targets: Iterable[Target], presence: PresenceParams) -> None:
     for target in targets:
         place = target.box.cx, target.box.cy
         if target.state is TrackState.TRACKING:
-            target.where.settle(*place, True, target.score >= presence.regain_above)
+            target.where.settle(*place, steady=target.score >= presence.regain_above)
         elif (
-            target.score > 0 and target.state is not TrackState.LOST and target.where.held is None
+            target.score >= presence.lost_below
+            and target.state is not TrackState.LOST
+            and target.where.held is None
         ):
-            target.where.settle(*place, False)
+            target.where.settle(*place)
 
 
 def _judge(target: Target, presence: PresenceParams, near: bool) -> None:
@@ -145,7 +155,10 @@ def take_sighting(
     _judge(target, params.presence, region[:2] == target.box[:2] or target.where.held is not None)
     if target.state is TrackState.LOST:
         return
-    scale = 1.0 if widely else search.scale_step ** (peak.scale_index - search.scales // 2)
+    if target.state is TrackState.TRACKING and not widely:
+        target.usual.see(peak.quality, peak.height)
+    step = 0 if widely else target.scale_steps(search)[peak.scale_index]
+    scale = search.scale_step**step
     side_px = region.side * (1.0 if search.peak == "released" else scale)
     to_frame = side_px * cell_share  # px of the frame per feature cell
     center_x = region.cx + peak.offset_xy[0] * to_frame

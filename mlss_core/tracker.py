@@ -156,6 +156,7 @@ class MLSSTracker:
         exemplar_sizes = [target.size_px for target in targets]
         for target, (sighting, score) in zip(targets, self._search(targets, pixels), strict=True):
             take_sighting(target, sighting, score, self._cell_share, self.params, grey.shape)
+            target.updates += 1
         self._refine_boxes(targets, pixels)
         settle(targets, self.params.presence)
         self._cut_exemplars(targets, exemplar_sizes, pixels)

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from mlss_core.recovery import Sighting
 
-# Chosen on 109 simulated scenes of which only the geometry was used (docs/evaluation.md).
+# Chosen on the geometry of simulated scenes (docs/evaluation.md).
 _SPEED_RATE = 0.1  # share of the last step in the target's speed
 _COAST = 45.0  # frames in which a hidden target is expected to lose all but 1/e of its speed
 _REACH = 0.6  # sides that a hidden target may be off its way at first,
 _REACH_GROWTH = 0.05  # more in each frame,
-REACH_LIMIT = 2.0  # up to this: 95 of 100 returned so near to their way
+REACH_LIMIT = 2.0  # up to this
 _SPAN = 45  # frames in which a difference in speed counts as the way that it makes
 JUDGED = range(6, 13)  # sightings in which a thing's speed is compared with the target's
 GONE = 8  # frames unseen from which on a thing is taken for gone
@@ -67,8 +67,7 @@ class Whereabouts:
     vx: float = 0.0  # px a frame, the camera's motion removed
     vy: float = 0.0
     steps: int = 0  # that its speed was learnt from
-    sure: bool = True  # whether it was seen for sure then,
-    steady: bool = True  # and well enough to learn its speed from
+    steady: bool = True  # whether it was seen well enough then to learn its speed from
     hidden: int = 0  # frames since
     turn: int = 0  # frames searched
     things: list[Thing] = field(default_factory=list)  # the others
@@ -85,16 +84,15 @@ class Whereabouts:
         """Forget all others."""
         self.things, self.held, self.trial = [], None, 0
 
-    def settle(self, x: float, y: float, sure: bool, steady: bool = False) -> None:
+    def settle(self, x: float, y: float, steady: bool = False) -> None:
         """See the target there; its speed is learnt from `steady` sightings in a row."""
-        steady = steady and sure
         if steady and self.steady and self.hidden <= 1:
             self.steps += 1
             rate = max(_SPEED_RATE, 1 / self.steps)
             self.vx += rate * (x - self.x - self.vx)
             self.vy += rate * (y - self.y - self.vy)
         self.x, self.y, self.hidden, self.held, self.trial = x, y, 0, None, 0
-        self.sure, self.steady = sure, steady
+        self.steady = steady
 
     def expected(self) -> tuple[float, float]:
         """Where it most likely is in the next frame, px: it may have turned or stopped."""

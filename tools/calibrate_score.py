@@ -3,10 +3,11 @@
     python tools/calibrate_score.py ROOT [--list config/validation.txt] [--weights W]
 
 Follows every labelled clip below ROOT with presence switched off. A frame whose box overlaps the
-label by more than half is an example of the target; a frame that lost it, and a search beside the
-target where it is not, are examples of something else. Prints the three weights of a logistic
-regression on peak-to-sidelobe ratio and peak height, each class weighing the same, and how well
-they separate.
+label by more than half is an example of the target; a frame that lost it, or in which it is
+hidden, is an example of something else (simulate clips with occlusions: labels of real ones leave
+them out). Prints the three weights of a logistic regression on peak-to-sidelobe ratio and peak
+height, both compared with what is usual of the target (mlss_core/presence.py), each class and each
+clip in it weighing the same, and how well they separate.
 """
 
 import argparse
@@ -17,13 +18,14 @@ import numpy as np
 import scipy.optimize
 from tqdm import tqdm
 
-from mlss_core.box import Box
 from mlss_core.checkpoint import load_network
 from mlss_core.params import PresenceParams, tracker_params
+from mlss_core.presence import UsualPeak, compared_with_usual
 from mlss_core.sequences import Sequence, find_sequences, load_sequence
 from mlss_core.tracker import MLSSTracker
 
-BESIDE = 1.2  # shift of the searches beside the target, in sides of what a response covers
+WHOLE = 0.9  # visible part of a target from which on it counts as seen,
+HIDDEN = 0.25  # and below which as hidden; between them it is no example
 
 
 def main() -> None:
@@ -39,14 +41,18 @@ def main() -> None:
     params = dataclasses.replace(tracker_params(), presence=PresenceParams(enabled=False))
     tracker = MLSSTracker(load_network(args.weights), params)
     examples: list[tuple[float, float, bool]] = []
-    for path in tqdm([p for p in paths if names is None or p.stem in names], disable=None):
-        examples += collect(tracker, load_sequence(path), args.frames)
+    clips: list[int] = []
+    chosen = [path for path in paths if names is None or path.stem in names]
+    for number, path in enumerate(tqdm(chosen, disable=None)):
+        found = collect(tracker, load_sequence(path), args.frames)
+        clips += [number] * len(found)
+        examples += found
     data = np.array([example[:2] for example in examples])
     truth = np.array([example[2] for example in examples])
-    weights = fit(data, truth)
+    weights = fit(data, truth, np.array(clips))
     scores = 1 / (1 + np.exp(-(weights[0] + data @ weights[1:])))
     print(f"{len(truth)} examples, {truth.mean():.2f} of them the target")
-    print("weights: constant {:.3f}, quality {:.3f}, height {:.3f}".format(*weights))
+    print("weights: constant {:.3f}, log quality {:.3f}, height share {:.3f}".format(*weights))
     for name, values in (("target", scores[truth]), ("other", scores[~truth])):
         parts = np.percentile(values, (1, 5, 25, 50, 75, 95, 99))
         print(f"{name:7s} percentiles 1 5 25 50 75 95 99: {np.round(parts, 3)}")
@@ -59,14 +65,14 @@ def main() -> None:
 
 
 def collect(tracker: MLSSTracker, clip: Sequence, frames: int) -> list[tuple[float, float, bool]]:
-    """Peak quality, peak height and whether it was the target, for the frames of a clip."""
+    """Logarithm of the quality's share, the height's share, and whether it was the target."""
     labelled = [i for i in range(len(clip)) if clip.box(i) is not None]
     if not labelled:
         return []
-    random = np.random.default_rng(len(clip))
     first, box = labelled[0], clip.box(labelled[0])
     assert box is not None
     examples = []
+    usual = UsualPeak()
     tracker.clear()
     tracker.initialize(clip.frames[first], box)
     for index in range(first + 1, min(first + frames, len(clip))):
@@ -76,39 +82,31 @@ def collect(tracker: MLSSTracker, clip: Sequence, frames: int) -> list[tuple[flo
         if truth is None or result.box is None:
             continue
         (peak,) = tracker.last_peaks
-        examples.append((peak.quality, peak.height, result.box.iou(truth) > 0.5))
-        if index % 2 == 0:
-            (peak,) = look_beside(tracker, frame, truth, float(random.uniform(0, 2 * np.pi)))
-            examples.append((peak.quality, peak.height, False))
+        found = result.box.iou(truth) > 0.5
+        seen = 1.0 if clip.visibility is None else float(clip.visibility[index])
+        if found and seen > WHOLE:
+            usual.see(peak.quality, peak.height)
+        if usual.frames == 0 or HIDDEN <= seen <= WHOLE:
+            continue
+        terms = compared_with_usual(peak.quality, peak.height, usual)
+        examples.append((*terms, found and seen > WHOLE))
     return examples
 
 
-def look_beside(tracker: MLSSTracker, frame: np.ndarray, truth: Box, angle: float) -> list:
-    """Peaks of one search where the target is not; the track itself stays as it was."""
-    tracker.learn()
-    target = tracker._targets["target"]
-    kept = dataclasses.replace(target)
-    shift = BESIDE * tracker._response_share * tracker.params.search.region_scale * target.size_px
-    target.box = target.box._replace(
-        cx=truth.cx + shift * np.cos(angle), cy=truth.cy + shift * np.sin(angle)
-    )
-    tracker.update(frame, only=["target"])
-    peaks = tracker.last_peaks
-    tracker._unlearnt.clear()
-    tracker._targets["target"] = kept
-    return peaks
-
-
-def fit(data: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Weights (constant, quality, height) of the balanced logistic regression."""
-    share = np.where(truth, 0.5 / truth.sum(), 0.5 / (~truth).sum())
+def fit(data: np.ndarray, truth: np.ndarray, clips: np.ndarray) -> np.ndarray:
+    """Weights (constant, log quality, height share) of the balanced logistic regression."""
+    weight = np.zeros(len(truth))
+    for kind in (True, False):
+        parts = [(clips == clip) & (truth == kind) for clip in np.unique(clips[truth == kind])]
+        for part in parts:
+            weight[part] = 0.5 / len(parts) / part.sum()
     mean, spread = data.mean(axis=0), data.std(axis=0)
     scaled = (data - mean) / spread
 
     def loss(weights: np.ndarray) -> float:
         logits = weights[0] + scaled @ weights[1:]
         entropy = np.logaddexp(0, np.where(truth, -logits, logits))
-        return float((share * entropy).sum() + 1e-4 * (weights[1:] ** 2).sum())
+        return float((weight * entropy).sum() + 1e-3 * (weights[1:] ** 2).sum())
 
     weights = scipy.optimize.minimize(loss, np.zeros(3)).x
     slopes = weights[1:] / spread

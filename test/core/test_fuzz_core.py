@@ -15,7 +15,7 @@ from mlss_core.box import Box, check_box
 from mlss_core.errors import BoxError, ConfigError, FrameError
 from mlss_core.params import NetworkParams, TrackerParams, tracker_params
 from mlss_core.patch import crop_patches
-from mlss_core.presence import TrackState, next_state, peak_score
+from mlss_core.presence import TrackState, UsualPeak, next_state, peak_score
 from mlss_core.recovery import Region, regions_around
 from mlss_core.simulate import SceneParams
 from mlss_core.thermal import ThermalNormalizer, grey_counts
@@ -170,8 +170,9 @@ def test_any_value_of_any_parameter_is_refused_or_within_its_range(field, value)
 def test_states_follow_any_score_and_the_score_is_a_share(scores, quality, height, more):
     presence = tracker_params().presence
     for value in (quality, quality + more):
-        score = peak_score(value, height, NetworkParams())
-        assert 0 <= score <= 1 or math.isnan(value)
+        for usual in (UsualPeak(), UsualPeak(height, value, 1)):
+            score = peak_score(value, height, usual, NetworkParams())
+            assert 0 <= score <= 1 or math.isnan(value)
 
     def follow(before, score):
         return next_state(before[0], before[1], score, presence, near=True)

@@ -4,10 +4,12 @@ import math
 import pytest
 from alike import alike_scene
 
+from mlss_core.box import Box
 from mlss_core.others import recognise
 from mlss_core.params import PresenceParams, tracker_params
 from mlss_core.recovery import Region, Sighting
 from mlss_core.response import Peak
+from mlss_core.target import Target, settle
 from mlss_core.tracker import MLSSTracker, TrackState
 from mlss_core.whereabouts import Spot, Whereabouts
 
@@ -27,7 +29,7 @@ def followed(frames=40, others=()):
         seen = [spot(n), *(spot(other(n)) for other in others)]
         chosen = recognise(where, seen, SIDE, False, PARAMS)
         assert chosen is seen[0]
-        where.settle(chosen.x, chosen.y, sure=True, steady=True)
+        where.settle(chosen.x, chosen.y, steady=True)
     return where
 
 
@@ -64,15 +66,22 @@ def test_peak_near_the_expected_place_is_the_target_though_an_other_is_expected_
     assert recognise(where, both, SIDE, False, PARAMS) is both[0]
 
 
-def test_unknown_peak_is_followed_when_the_target_was_sure_but_not_when_it_faded():
-    jumped = spot(58.0)
-    where = followed()
-    assert recognise(where, [jumped], SIDE, False, PARAMS) is jumped
-    where = followed()
-    fading = spot(41.0, score=0.2)
-    assert recognise(where, [fading], SIDE, False, PARAMS) is fading
-    where.settle(fading.x, fading.y, sure=False)
-    assert recognise(where, [jumped], SIDE, False, PARAMS) is None
+def test_unknown_peak_is_followed_however_faint():
+    for faint in (spot(41.0, score=0.02), spot(58.0, score=0.2)):
+        assert recognise(followed(), [faint], SIDE, False, PARAMS) is faint
+
+
+def test_where_a_target_was_last_seen_is_no_place_of_a_faint_peak():
+    presence = PresenceParams()
+    box = Box(40.0, 0.0, SIDE, SIDE)
+    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None)
+    target.state, target.box = TrackState.UNCERTAIN, box._replace(cx=45.0)
+    target.score = presence.lost_below - 0.01
+    settle([target], presence)
+    assert target.where.x == 40.0
+    target.score = presence.lost_below
+    settle([target], presence)
+    assert target.where.x == 45.0
 
 
 def test_hidden_target_is_taken_up_on_its_way_at_its_speed():

@@ -32,7 +32,7 @@ def test_window_prefers_the_nearer_of_two_equal_peaks():
 
 
 def test_targets_of_one_batch_do_not_mix():
-    maps = torch.stack([bump(10, 16).expand(3, 33, 33), bump(16, 24).expand(3, 33, 33)])
+    maps = torch.stack([bump(10.3, 16.2), bump(16.2, 24.3)]).unsqueeze(1).expand(2, 3, 33, 33)
     together = locate(maps, SearchParams())
     assert together == [locate(maps[n : n + 1], SearchParams())[0] for n in range(2)]
 

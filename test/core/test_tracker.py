@@ -8,6 +8,7 @@ from seeded import seeded_box, seeded_frames, seeded_network
 from mlss_core.box import Box
 from mlss_core.errors import BoxError, ConfigError, FrameError
 from mlss_core.params import (
+    BoxParams,
     NetworkParams,
     PresenceParams,
     SearchParams,
@@ -223,8 +224,8 @@ def test_learning_early_changes_no_result(network):
 
 
 def test_size_stays_within_its_limit(network):
-    search = SearchParams(scale_limit=1.05, scale_penalty=1.0, scale_rate=1.0)
-    tracker = make_tracker(network, search=search)
+    search = SearchParams(scales=3, scale_limit=1.05, scale_penalty=1.0, scale_rate=1.0)
+    tracker = make_tracker(network, search=search, box=BoxParams(refine=False))
     frames = seeded_frames(12)
     tracker.initialize(frames[0], seeded_box())
     for frame in frames[1:]:
@@ -275,3 +276,24 @@ def test_templates_are_rolled_every_few_frames_by_as_much_as_every_frame_would(n
     assert torch.equal(template_after(3, 2), begun)
     seldom, often = template_after(3, 3) - begun, template_after(1, 3) - begun
     assert seldom.norm() / often.norm() == pytest.approx(1.0, abs=0.2)
+
+
+def test_two_scales_are_the_present_one_and_its_neighbours_by_turns(network, monkeypatch):
+    frames = seeded_frames(5)
+    tracker = make_tracker(network, search=SearchParams(scales=2, scale_rate=0.0))
+    cut = tracker._cut
+    searched = []
+
+    def watching(regions, fills, pixels, scales=1):
+        searched.append([region.side for region in regions])
+        return cut(regions, fills, pixels, scales)
+
+    tracker.initialize(frames[0], seeded_box())
+    monkeypatch.setattr(tracker, "_cut", watching)
+    monkeypatch.setattr(tracker, "_cut_exemplars", lambda *_: None)
+    monkeypatch.setattr(tracker, "_refine_boxes", lambda *_: None)
+    for frame in frames[1:]:
+        tracker.update(frame)
+    step = tracker.params.search.scale_step
+    ratios = [other / present for other, present in searched]
+    assert ratios == pytest.approx([1 / step, step, 1 / step, step])
