@@ -43,11 +43,24 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         if rclpy.ok():  # else the signal came while something else was under way
             raise
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not break the exit
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()  # a second Ctrl-C must not break the exit
         if node is not None:
             if hasattr(node, "close"):
                 node.close()
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def ignore_signals() -> None:
+    """Ignore Ctrl-C and SIGTERM from now on, and one that has come but was not yet noticed.
+
+    rclpy's handler ends the spinning and passes the signal on: Python may notice it only here.
+    """
+    pending = [signal.SIGINT, signal.SIGTERM]
+    while pending:
+        try:
+            signal.signal(pending[0], signal.SIG_IGN)
+            pending.pop(0)
+        except KeyboardInterrupt:
+            continue

@@ -11,6 +11,7 @@ import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 
+from mlss_tracker_ros import running
 from mlss_tracker_ros.frame_buffer import Kept
 
 SERVICE = "mlss_tracker"
@@ -173,6 +174,20 @@ def test_ctrl_c_while_the_network_is_loaded_ends_with_0(namespace, start_process
     client.until(lambda: client.statuses, "the node's first status")
     process.send_signal(signal.SIGINT)
     assert_clean_end(process)
+
+
+def test_a_ctrl_c_that_is_noticed_only_at_the_end_is_swallowed(monkeypatch):
+    set_for = []
+
+    def notice_first(number, handler):
+        set_for.append((number, handler))
+        if len(set_for) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(running.signal, "signal", notice_first)
+    running.ignore_signals()
+    ignored = [(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert set_for == [ignored[0], *ignored]
 
 
 def test_a_second_ctrl_c_does_not_spoil_the_exit(namespace, start_process, make_client):
