@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlss_core.errors import SequenceError
 from mlss_core.evaluate import plots
 from mlss_core.evaluate.report import TrackerScores, table_rows
 from mlss_core.evaluate.strips import frame_strip
@@ -65,7 +67,9 @@ def write_all(
             for tracker in reversed(trackers)  # the first one is drawn last, on top
             if sequence.name in tracker.sequences
         }
-        strips[sequence.name] = frame_strip(sequence, boxes, colours)
+        # A picture that cannot be read has failed every tracker already: no strip of it.
+        with contextlib.suppress(SequenceError):
+            strips[sequence.name] = frame_strip(sequence, boxes, colours)
     write_report(out / "report.html", trackers, sequences, colours, pictures, strips, document)
 
 

@@ -198,6 +198,17 @@ def test_unusable_sequences_are_named_and_the_rest_goes_on(tmp_path, capsys):
     assert "failed: static on broken" in capsys.readouterr().err
 
 
+def test_the_report_names_a_sequence_with_an_unreadable_picture(tmp_path):
+    data = tmp_path / "data"
+    write_sequence(data, "good")
+    (write_sequence(data, "broken") / "img" / "0005.png").write_bytes(b"not a picture")
+    words = ["eval", str(data), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert cli.main([*words, "--trackers", "static"]) == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64") == 1
+    assert "static on broken" in page
+
+
 def test_frames_without_boxes_are_refused(tmp_path):
     folder = write_sequence(tmp_path, "walk")
     label_file(folder).unlink()
