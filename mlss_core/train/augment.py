@@ -113,3 +113,11 @@ def soft_ellipse(height: int, width: int) -> np.ndarray:
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / (width / 2)
     radius = np.sqrt(y[:, None] ** 2 + x[None, :] ** 2)
     return np.clip((1.0 - radius) * 4.0, 0.0, 1.0)
+
+
+def soft_rectangle(height: int, width: int) -> np.ndarray:
+    """Alpha of a rectangle (height, width), soft at its rim; float32 in 0..1."""
+    y = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / (height / 2)
+    x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / (width / 2)
+    rims = [np.clip((1.0 - np.abs(way)) * 8.0, 0.0, 1.0) for way in (y, x)]
+    return rims[0][:, None] * rims[1][None, :]

@@ -20,6 +20,8 @@ from mlss_core.train.crops import CropLibrary
 from mlss_core.train.curate import TARGET_PX
 from mlss_core.train.params import TrainParams
 
+_COVER = 1.5  # sides of the target that hide it, the soft rim included
+
 
 class Batch(NamedTuple):
     """Pairs as the network sees them."""
@@ -101,8 +103,11 @@ class PairDataset(torch.utils.data.Dataset):
         if kind < params.hard_negative:
             return self._hard_negative(track, rng)
         first, second = self._draw_frames(track, rng)
-        positive = kind >= params.hard_negative + params.easy_negative
-        if not positive:
+        easy = kind < params.hard_negative + params.easy_negative
+        vanished = not easy and kind < (
+            params.hard_negative + params.easy_negative + params.vanished
+        )
+        if easy:
             second = int(rng.choice(crops.tracks[self._draw_track(rng, other_than=track)]))
         still, moved = self._images(first, second, rng)
         mirror = bool(rng.random() < change.flip)
@@ -117,12 +122,14 @@ class PairDataset(torch.utils.data.Dataset):
             float(np.exp(rng.uniform(-change.aspect, change.aspect))),
         )
         moved = self._disturb(moved, second, rng)
+        if vanished:
+            moved = self._cover(moved, second, rng)
         zoomed = side * float(np.exp(rng.uniform(-change.zoom, change.zoom)))
         shift = rng.uniform(-params.shift_px, params.shift_px, size=2)
         middle = (still.shape[0] - 1) / 2
         x, y = middle - shift * zoomed / self.patch_px  # the window moves against the target
         views = View(still, (middle, middle, side)), View(moved, (float(x), float(y), zoomed))
-        return *views, (float(shift[0]), float(shift[1])), positive
+        return *views, (float(shift[0]), float(shift[1])), not (easy or vanished)
 
     def _hard_negative(
         self, track: int, rng: np.random.Generator
@@ -211,6 +218,21 @@ class PairDataset(torch.utils.data.Dataset):
                 image, scene[:rows, :columns], np.ones((rows, columns), np.float32), (x, y)
             )
         return image
+
+    def _cover(self, image: np.ndarray, item: int, rng: np.random.Generator) -> np.ndarray:
+        """Put what is beside the target, or a piece of another picture, over all of it."""
+        size = image.shape[0]
+        middle = (size - 1) / 2
+        columns, rows = (min(round(_COVER * side), size) for side in self.crops.size[item])
+        x, y = middle, middle
+        source = image if rng.random() < 0.5 else self._background(rng)
+        if source is image:
+            aside = rng.choice((-1, 1)) * min(columns, rows)
+            x, y = (x + aside, y) if columns < rows else (x, y + aside)
+        left = min(max(round(x - (columns - 1) / 2), 0), size - columns)
+        top = min(max(round(y - (rows - 1) / 2), 0), size - rows)
+        patch = source[top : top + rows, left : left + columns]
+        return augment.paste(image, patch, augment.soft_rectangle(rows, columns), (middle, middle))
 
     def _object(self, rng: np.random.Generator, zoom: float) -> tuple[np.ndarray, np.ndarray]:
         """The target of another track as (h, w) patch and its alpha."""

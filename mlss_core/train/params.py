@@ -28,6 +28,9 @@ class PairParams(Checked):
     hard_negative: float = param(
         0.05, "Share of pairs whose exemplar is background of the same track.", range=(0, 1)
     )
+    vanished: float = param(
+        0.0, "Share of pairs whose instance shows the scene without the target.", range=(0, 1)
+    )
     shift_px: float = param(36.0, "Largest shift of the target each way.", "patch px", (0, 64))
     tightness: float = param(
         0.2, "Largest log change of the box around the target, shared by a pair.", range=(0, 1)

@@ -85,6 +85,22 @@ def test_easy_negatives_show_another_track_and_hard_ones_its_background(crops):
     assert float(hard.instance[middle].mean()) > 120
 
 
+def test_a_vanished_target_leaves_its_scene_behind(crops):
+    same = {"mix": {"tracklets": 1.0}, "hard_negative": 0.0, "tightness": 0.0, "shift_px": 0.0}
+    there, gone = dataset(crops, **same), dataset(crops, vanished=1.0, **same)
+    middle = (slice(None), slice(None), slice(55, 80), slice(55, 80))
+    border = (slice(None), slice(None), slice(0, 15))
+    differences = []
+    for step in range(4):
+        seen, hidden = there[step], gone[step]
+        assert seen.positive.all()
+        assert not hidden.positive.any()
+        torch.testing.assert_close(hidden.exemplar, seen.exemplar)
+        torch.testing.assert_close(hidden.instance[border], seen.instance[border])
+        differences.append(seen.instance[middle] - hidden.instance[middle])
+    assert float(torch.stack(differences).mean()) > 15  # targets are brighter than what hides them
+
+
 def test_frames_of_a_pair_lie_within_the_range(crops):
     pairs = dataset(crops, mix={"tracklets": 1.0}, frame_range=1)
     library = pairs.crops
