@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from rclpy.parameter import Parameter
 
 from mlss_core.box import Box
 from mlss_core.errors import MlssError
-from mlss_core.params import TrackerParams, tracker_params
+from mlss_core.params import PresenceParams, ThermalParams, TrackerParams, tracker_params
 from mlss_tracker_ros.diagnostics import NodeState
 from mlss_tracker_ros.heap import share_heaps
 from mlss_tracker_ros.image_input import ImageInput, ImageMessage, picture_of
@@ -124,11 +125,12 @@ class TrackerNode(LifecycleNode):
                 network, params, self._params.device, self._params.precision
             )
             _warm_up(self._tracker)
+            self._outputs = Outputs(self, self._params.click_timeout_s)
+            self._offers = [self._outputs, Services(self, lambda: self._worker)]
         except Exception as error:  # rclpy would swallow it without a word
+            self._release()
             reason = str(error) if isinstance(error, MlssError) else repr(error)
             return self._refuse_transition("configure", " ".join(reason.split()))
-        self._outputs = Outputs(self, self._params.click_timeout_s)
-        self._offers = [self._outputs, Services(self, lambda: self._worker)]
         self._set_lifecycle(NodeState.INACTIVE, "configured")
         self.get_logger().info(
             f"configured: device {self._tracker.device}, precision {self._tracker.precision}"
@@ -141,6 +143,7 @@ class TrackerNode(LifecycleNode):
             from mlss_tracker_ros.session import Session
 
             tracker: MLSSTracker = self._tracker  # type: ignore[assignment]
+            tracker.params = load_params(self, tracker_params(self._params.profile))
             tracker.clear()
             self._work = WorkMonitor()
             session: Session[ImageMessage] = Session(
@@ -256,10 +259,14 @@ def _take_params(
 
 def _warm_up(tracker: MLSSTracker) -> None:
     """Have the device allocate and choose its kernels before the first image."""
+    params = tracker.params
+    # what the user says of counts, rows and boxes is meant for the camera's pictures, not for this
+    tracker.params = replace(params, thermal=ThermalParams(), presence=PresenceParams())
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 255, (2, 128, 128), np.uint8)
     tracker.initialize(first, Box(64.0, 64.0, 24.0, 24.0), "warm-up")
     tracker.update(second)
+    tracker.params = params
     tracker.clear()
 
 

@@ -10,6 +10,8 @@ import sys
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 
 from mlss_tracker_ros import running
 from mlss_tracker_ros.frame_buffer import Kept
@@ -148,6 +150,45 @@ def test_an_impossible_device_refuses_configuration(namespace, make_tracker, mak
     make_tracker(namespace, device="abacus")
     client = make_client(namespace)
     client.until_status("cannot configure", "'abacus'")
+
+
+def test_a_quality_of_service_that_does_not_exist_is_named(namespace, make_tracker, make_client):
+    topic = f"{namespace}/{SERVICE}/detections"
+    make_tracker(namespace, **{f"qos_overrides.{topic}.publisher.reliability": "perfect"})
+    client = make_client(namespace)
+    client.until_status("UNCONFIGURED", "cannot configure", "perfect")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"thermal.normalization": "fixed", "thermal.fixed_min": 7e3, "thermal.fixed_max": 9e3},
+        {"thermal.crop_top": 80},
+        {"presence.min_box_px": 40.0},
+    ],
+)
+def test_a_node_comes_up_with_parameters_for_any_camera(
+    namespace, make_tracker, make_client, params
+):
+    make_tracker(namespace, **params)
+    client = make_client(namespace)
+    client.until_status("WAITING_IMAGE")
+
+
+def test_a_parameter_set_between_configure_and_activate_is_honoured(
+    namespace, make_tracker, make_client
+):
+    make_tracker(namespace, autostart=False)
+    client = make_client(namespace)
+    assert change(client, Transition.TRANSITION_CONFIGURE)
+    message = Parameter("presence.min_box_px", value=30.0).to_parameter_msg()
+    answer = client.call(SetParameters, f"{SERVICE}/set_parameters", parameters=[message])
+    assert answer.results[0].successful
+    assert change(client, Transition.TRANSITION_ACTIVATE)
+    client.connect()
+    client.track()
+    client.send_box()  # of 16 px
+    client.until_status("init box refused", "at least 30 px")
 
 
 @pytest.mark.parametrize(
