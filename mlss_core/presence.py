@@ -12,6 +12,7 @@ _USUAL_RATE = 0.02  # share of a frame in what is usual of a target
 _FIRST_FRAMES = 3  # that are averaged
 _LEAST = 0.1  # of quality and height that are compared
 _LARGEST_SHARE = 2.0
+_AMPLE_QUALITY, _AMPLE_HEIGHT = 15.0, 7.0  # enough of any target, were twice that usual of it
 
 
 class TrackState(str, Enum):
@@ -65,11 +66,15 @@ def peak_score(quality: float, height: float, usual: UsualPeak, network: Network
 
 
 def compared_with_usual(quality: float, height: float, usual: UsualPeak) -> tuple[float, float]:
-    """Logarithm of the quality and the height, as shares of what is usual; 0 and 1 are usual."""
+    """Logarithm of the quality and the height, as shares of what is usual; 0 and 1 are usual.
+
+    A target like nothing else about it, in a picture like the first, has a peak far higher than
+    needed: losing half of that says that it turned, not that it went.
+    """
     if usual.frames == 0:
         return 0.0, 1.0
-    change = math.log(max(quality, _LEAST) / max(usual.quality, _LEAST))
-    share = height / max(usual.height, _LEAST)
+    change = math.log(max(quality, _LEAST) / max(min(usual.quality, _AMPLE_QUALITY), _LEAST))
+    share = height / max(min(usual.height, _AMPLE_HEIGHT), _LEAST)
     return change, min(max(share, -_LARGEST_SHARE), _LARGEST_SHARE)
 
 
