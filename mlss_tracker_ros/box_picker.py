@@ -145,7 +145,7 @@ class BoxPicker(Node):
             MlssError: no window can be opened, or a parameter is refused.
         """
         super().__init__("box_picker", **node_options)
-        declare_params(self, PickerParams())
+        declare_params(self, PickerParams(), read_only=True)
         params = load_params(self, PickerParams())
         compressed = params.image_transport == "compressed"
         self._topic = self.resolve_topic_name("image_raw") + ("/compressed" if compressed else "")

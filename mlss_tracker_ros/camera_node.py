@@ -86,8 +86,8 @@ class CameraNode(Node):
             SequenceError: the source cannot be read.
         """
         super().__init__("thermal_camera", **node_options)
-        declare_params(self, CameraParams())
-        declare_params(self, _Scene())
+        declare_params(self, CameraParams(), read_only=True)
+        declare_params(self, _Scene(), read_only=True)
         params = self._params = load_params(self, CameraParams())
         self._sequence = (
             load_sequence(params.source, params.topic or None)

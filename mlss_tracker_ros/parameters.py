@@ -127,7 +127,7 @@ class NodeParams(Checked):
             )
 
 
-_STRUCTURAL = {"search.resampling"}  # decides how the network is prepared
+_STRUCTURAL = ("search.resampling", "box.")  # read once, as the networks are prepared
 _WHEN = {
     "thermal": "Takes effect when the next target starts without others being followed.",
 }
@@ -164,17 +164,23 @@ def rows(params: Any, prefix: str = "") -> Iterator[Row]:
             yield from rows(value, f"{prefix}{item.name}.")
         else:
             name = prefix + item.name
-            read_only = item.metadata.get("read_only", False) or name in _STRUCTURAL
+            read_only = item.metadata.get("read_only", False) or name.startswith(_STRUCTURAL)
             yield Row(name, item, value, read_only)
 
 
-def declare_params(node: Node, params: Any) -> None:
+def declare_params(node: Node, params: Any, read_only: bool = False) -> None:
     """Declare every field of a parameter dataclass, its values being the defaults.
+
+    Args:
+        node: that has the parameters.
+        params: value of the dataclass.
+        read_only: none can be changed while the node runs: it reads them at its start alone.
 
     Raises:
         ConfigError: a value given at start has the wrong type or is out of range.
     """
     for row in rows(params):
+        row = row._replace(read_only=row.read_only or read_only)
         default = list(row.default) if isinstance(row.default, tuple) else row.default
         try:
             node.declare_parameter(row.name, default, descriptor(row))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rclpy
 from conftest import PATIENCE_S, S, blob_frame, header_at
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -159,6 +160,12 @@ def test_the_window_shows_what_the_tracker_answers(picker, make_tracker, namespa
         return ((green - red > 100) & (green - blue > 100)).any()
 
     picker.until(green, "the tracked box in the window")
+
+
+def test_what_the_picker_reads_at_its_start_cannot_be_set_later(picker):
+    message = Parameter("target_id", value="b").to_parameter_msg()
+    answer = picker.call(SetParameters, "box_picker/set_parameters", parameters=[message])
+    assert "read-only" in answer.results[0].reason
 
 
 def test_compressed_pictures_are_shown(make_picker):

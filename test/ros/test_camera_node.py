@@ -203,6 +203,16 @@ def test_a_source_or_parameter_that_cannot_be_used_is_refused(namespace, make_ca
         make_camera(namespace, encoding="yuv")
 
 
+def test_what_the_camera_reads_at_its_start_cannot_be_set_later(
+    namespace, make_camera, sequence_folder
+):
+    node = make_camera(namespace, source=str(sequence_folder), wait_for_subscribers=9)
+    for name, value in (("loop", True), ("sim.seed", 5)):
+        (answer,) = node.set_parameters([Parameter(name, value=value)])
+        assert not answer.successful, name
+        assert "read-only" in answer.reason
+
+
 def test_conversion_keeps_order_and_range():
     deep = (blob_frame(0).astype(np.uint16) * 40) + 3000
     grey = converter("mono8")(deep)

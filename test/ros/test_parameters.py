@@ -88,10 +88,15 @@ def test_every_parameter_has_a_description_and_numbers_have_a_range(make_node):
             assert bool(ranges) == (number and row.name not in unbounded), row.name
 
 
-@pytest.mark.parametrize("name", ["device", "weights", "precision", "image_transport", "profile"])
+STRUCTURAL = ["device", "weights", "precision", "image_transport", "profile"]
+STRUCTURAL += ["search.resampling", "box.refine", "box.size_rate"]  # read as networks are prepared
+
+
+@pytest.mark.parametrize("name", STRUCTURAL)
 def test_structural_parameters_are_read_only(make_node, name):
     node = make_node()
-    declare_params(node, NodeParams())
+    for params in (NodeParams(), tracker_params()):
+        declare_params(node, params)
     (answer,) = node.set_parameters([Parameter(name, value=node.get_parameter(name).value)])
     assert not answer.successful
     assert "read-only" in answer.reason
