@@ -74,8 +74,8 @@ colcon: setup
 	PATH="$(BIN):$$PATH" AMENT_PREFIX_PATH="$${AMENT_PREFIX_PATH:-$(CURDIR)/.venv}" \
 	  $(BIN)/colcon --log-base build/log build --base-paths . --build-base build/colcon --install-base install
 
-# 5,000 and more examples for converters, boxes, parameters and readers; then 2,000 hostile
-# messages to a live node.
+# Over 10,000 examples for converters, boxes, parameters and readers; then 2,400 hostile
+# messages to live nodes.
 fuzz: setup
 	FUZZ_EXAMPLES=600 FUZZ_MESSAGES=1200 $(BIN)/python -m pytest --timeout 3600 \
 	  test/core/test_fuzz_core.py test/core/test_fuzz_files.py test/ros/test_fuzz_messages.py \

@@ -56,7 +56,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"mlss {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=summary.capitalize())
+        subparser = subparsers.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:]
+        )
         if name in arguments:  # torch and its friends are slow to import: load what is called
             module = importlib.import_module(f"mlss_core.commands.{name}")
             module.configure(subparser)

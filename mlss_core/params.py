@@ -119,7 +119,8 @@ class SearchParams(Checked):
     )
     scales: int = param(
         2,
-        "Scales searched per frame; an even number looks one farther up and down by turns.",
+        "Scales searched per frame: 1, the present size; 2, also the next larger or smaller one "
+        "by turns; 3, both; and so on.",
         range=(1, 9),
         source="released: 3; docs/training.md",
     )
@@ -177,7 +178,7 @@ class BoxParams(Checked):
     stiffness: float = param(
         1.0,
         "Pull of width and height towards the init box, against the head's correction: at 1 a "
-        "change of up to a third is followed about half way, a larger one but for that.",
+        "change of up to a third is followed about half way; beyond that the pull grows no more.",
         range=(0, 100),
         source="docs/training.md",
     )

@@ -27,9 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="safetensors; default: the shipped weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--targets", type=int, nargs="+", default=[1, 4, 16], help="numbers of targets"
+        "--targets",
+        type=int,
+        nargs="+",
+        default=[1, 4, 16],
+        metavar="N",
+        help="numbers of targets (1 4 16)",
     )
-    parser.add_argument("--frames", type=int, default=30, help="timed frames per setting")
+    parser.add_argument(
+        "--frames", type=int, default=30, help="timed frames per setting (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--plot", type=Path, help="picture of the stages to write")
 

@@ -19,7 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folders of sequences (OTB, PTB-TIR, LSOTB-TIR, VOT, GOT-10k, video + txt), of "
         "tracklets (tracklets.json) or of cut-outs (polygons.json)",
     )
-    parser.add_argument("--out", type=Path, default=Path("build/crops"), help="(%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/crops"), help="folder to write (%(default)s)"
+    )
     parser.add_argument(
         "--every",
         type=int,

@@ -31,7 +31,8 @@ EPILOG = """trackers:
   static               never moves: the floor
   package.module:factory   any object with initialize(frame, box) and update(frame)
 
-exit code: 0 all runs done, 1 some failed (the others are reported), 2 nothing to evaluate.
+exit code: 0 all runs done, 1 some failed (the others are reported), 2 nothing to evaluate or
+a wrong option.
 """
 
 
@@ -41,7 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("roots", nargs="+", type=Path, metavar="DIR", help="every sequence below is evaluated")
-    add("--trackers", default="mlssnet,csrt,kcf,mil,mosse", help="comma-separated, see below")
+    add(
+        "--trackers",
+        default="mlssnet,csrt,kcf,mil,mosse",
+        help="comma-separated, see below (%(default)s)",
+    )
     add(
         "--results",
         action="append",

@@ -48,9 +48,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bag",
         type=Path,
-        help="new rosbag2 for the detections of a rosbag2, one message for every image",
+        help="new rosbag2 to write, for the detections of a rosbag2: one message for every image",
     )
-    parser.add_argument("--out", type=Path, default=Path("mlss_track"), help="folder to write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("mlss_track"),
+        help="folder to write; default: %(default)s",
+    )
     parser.add_argument(
         "--profile",
         choices=PROFILES,
