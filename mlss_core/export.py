@@ -12,6 +12,7 @@ import io
 import json
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,8 +234,16 @@ class OnnxNetwork:
     Every graph has its own backbone, so what `features` returns are the patches themselves.
     """
 
-    def __init__(self, stem: str | Path, providers: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        stem: str | Path,
+        providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
+    ) -> None:
         """Open STEM.exemplar.onnx and STEM.instance.onnx.
+
+        Args:
+            stem: path without `.exemplar.onnx`.
+            providers: of ONNX Runtime, with options or without, the first choice first; None: CPU.
 
         Raises:
             CheckpointError: a file is missing or no graph of `export_onnx`.
