@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from rclpy.parameter import Parameter
 
+from mlss_tracker_ros.box_picker import BoxPicker
 from mlss_tracker_ros.camera_node import CameraNode
 
 OPTIONAL = {"/clock", "/image_raw/compressed"}  # use_sim_time, image_transport: compressed
@@ -62,13 +63,21 @@ def camera(ros_context, namespace):
     node.destroy_node()
 
 
+@pytest.fixture
+def picker(ros_context, namespace):
+    node = BoxPicker(lambda *_: None, context=ros_context, namespace=namespace)
+    yield node
+    node.destroy_node()
+
+
+@pytest.mark.usefixtures("camera", "picker")
 def test_the_policy_grants_the_nodes_what_they_use_and_no_more(
-    repository, namespace, make_tracker, make_client, camera
+    repository, namespace, make_tracker, make_client
 ):
     make_tracker(namespace)
     client = make_client(namespace)
     client.connect()
-    for node in ("mlss_tracker", "thermal_camera"):
+    for node in ("mlss_tracker", "thermal_camera", "box_picker"):
         granted = allowed(repository, node)
         client.until(
             lambda node=node: used(client, node, namespace)["reply"], f"{node} in the graph"
