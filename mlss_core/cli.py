@@ -27,19 +27,27 @@ EXTRAS = {"bench": "eval", "curate": "train", "eval": "eval", "train": "train"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; return 0, 2 for a mistake of the caller, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in arguments if not word.startswith("-")), "")
     try:
-        args = _parse(arguments)
+        args = _parse(arguments, command)
         code: int = args.run(args)
     except MlssError as error:
         print(f"mlss: error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        extra = next((EXTRAS[word] for word in arguments if word in EXTRAS), None)
-        if extra is None:
+        if command not in EXTRAS:
             raise
         print(
             f"mlss: error: expected the package {error.name}, got none; "
-            f"pip install 'mlss_tracker_ros[{extra}]'",
+            f"pip install 'mlss_tracker_ros[{EXTRAS[command]}]'",
+            file=sys.stderr,
+        )
+        return 2
+    except OSError as error:  # a folder that is a file, no permission, a full disk
+        reason = error.strerror or error
+        print(
+            f"mlss: error: expected to use {error.filename or 'a file'}, got: {reason}; check the "
+            "path, its permissions and the free space",
             file=sys.stderr,
         )
         return 2
@@ -49,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
+def _parse(arguments: list[str], command: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="mlss", description="Thermal infrared tracking with MLSSNet."
     )
@@ -59,7 +67,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         subparser = subparsers.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:]
         )
-        if name in arguments:  # torch and its friends are slow to import: load what is called
+        if name == command:  # torch and its friends are slow to import: load what is called
             module = importlib.import_module(f"mlss_core.commands.{name}")
             module.configure(subparser)
             subparser.set_defaults(run=module.run)

@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     tracker = MLSSTracker(
         load_network(args.weights), tracker_params(args.profile), args.device, args.precision
     )
+    tracker.initialize(sequence.frames[first], box)  # refused before anything is written
     bag = DetectionBag(args.bag, sequence) if args.bag else None
     args.out.mkdir(parents=True, exist_ok=True)
     recorder = _Recorder(args.out, sequence, not args.no_video)
@@ -88,9 +89,12 @@ def run(args: argparse.Namespace) -> int:
         indices = range(first, len(sequence))
         for index in tqdm(indices, desc=sequence.name, unit="frame", disable=None):
             frame = sequence.frames[index]
-            result = _step(tracker, frame, box if index == first else None, results)
+            if index == first:
+                result = TrackResult("target", box, 1.0, TrackState.TRACKING)
+            else:
+                result = _step(tracker, frame, index)
             results.append(result)
-            recorder.add(frame, result, sequence.box(index))
+            recorder.add(index, frame, result, sequence.box(index))
             if bag is not None:
                 bag.add(index, result)
     finally:
@@ -145,16 +149,11 @@ def write_results(out: Path, results: list[TrackResult], first: int) -> None:
     _write_lines(out / "states.txt", states)
 
 
-def _step(
-    tracker: MLSSTracker, frame: np.ndarray, box: Box | None, results: list[TrackResult]
-) -> TrackResult:
-    if box is not None:
-        tracker.initialize(frame, box)
-        return TrackResult("target", box, 1.0, TrackState.TRACKING)
+def _step(tracker: MLSSTracker, frame: np.ndarray, index: int) -> TrackResult:
     try:
         (result,) = tracker.update(frame)
     except FrameError as error:
-        raise SequenceError(f"frame {len(results) + 1}: {error}") from error
+        raise SequenceError(f"frame {index + 1}: {error}") from error
     return result
 
 
@@ -170,11 +169,11 @@ class _Recorder:
         self._tiles: list[np.ndarray] = []
         self._count = 0
 
-    def add(self, frame: np.ndarray, result: TrackResult, truth: Box | None) -> None:
+    def add(self, index: int, frame: np.ndarray, result: TrackResult, truth: Box | None) -> None:
         keep_tile = self._count % self._step == 0 and len(self._tiles) < SHEET_TILES
         if self._video or keep_tile:
             picture = overlay(frame, result, truth)
-            draw_text(picture, f"{self._count + 1}", (6, 16), GROUND_TRUTH_COLOUR)
+            draw_text(picture, f"{index + 1}", (6, 16), GROUND_TRUTH_COLOUR)
             if keep_tile:
                 self._tiles.append(picture)
             if self._video:

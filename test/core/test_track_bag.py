@@ -130,3 +130,11 @@ def test_a_bag_that_cannot_be_written_is_one_line(tmp_path, weights, capsys, fau
     assert message.startswith("mlss: error: ")
     assert "expected" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_box_that_is_refused_leaves_no_bag_behind(tmp_path, weights):
+    recording, new = record(tmp_path, "MCAP"), tmp_path / "detections"
+    more = ["--bag", new, "--out", tmp_path / "out"]
+    assert track(recording, weights, *more, "--box", "500,9,40,40") == 2
+    assert not new.exists()
+    assert track(recording, weights, *more) == 0

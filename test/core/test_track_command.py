@@ -1,3 +1,5 @@
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ from seeded import seeded_box, seeded_frames, seeded_network
 
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.cli import main
+from mlss_core.commands import track
 from mlss_core.params import NetworkParams
 
 FRAMES = 4
@@ -96,3 +99,51 @@ def test_box_that_is_no_box_is_refused_by_the_parser(sequence, capsys):
     with pytest.raises(SystemExit):
         run(sequence, "--box", "1,2,3")
     assert "four numbers" in capsys.readouterr().err
+
+
+def test_an_out_that_is_a_file_is_one_line(sequence, weights, tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert run(sequence, "--weights", weights, "--out", tmp_path / "out") == 2
+    message = capsys.readouterr().err.strip().split("\n")[-1]
+    assert message.startswith("mlss: error: expected to use ")
+    assert str(tmp_path / "out") in message
+
+
+def test_a_source_named_like_a_command_loads_that_command_no_more(sequence, monkeypatch, capsys):
+    sequence.rename(sequence.with_name("train"))
+    monkeypatch.chdir(sequence.parent)
+    monkeypatch.setitem(sys.modules, "mlss_core.commands.train", None)  # as without its extra
+    assert run("train", "--box", "500,9,40,40", "--no-video") == 2
+    assert "inside the 200x160" in capsys.readouterr().err
+
+
+def test_a_frame_of_another_size_is_named_by_its_place_in_the_sequence(
+    sequence, weights, tmp_path, capsys
+):
+    labels = sequence / "groundtruth_rect.txt"
+    labels.write_text("\n".join(["nan,nan,nan,nan", *labels.read_text().split("\n")[1:]]))
+    cv2.imwrite(str(sequence / "img" / "0003.png"), np.zeros((50, 60), np.uint8))
+    out = tmp_path / "out"
+    assert run(sequence, "--weights", weights, "--out", out, "--no-video") == 2
+    assert "frame 3: expected a frame of 200x160" in capsys.readouterr().err
+    assert len((out / "boxes.txt").read_text().split()) == 2  # what was tracked is kept
+
+
+def test_the_overlay_counts_frames_as_the_lines_of_the_files_do(
+    sequence, weights, tmp_path, monkeypatch
+):
+    labels = sequence / "groundtruth_rect.txt"
+    labels.write_text("\n".join(["nan,nan,nan,nan", *labels.read_text().split("\n")[1:]]))
+    drawn = []
+    monkeypatch.setattr(track, "draw_text", lambda picture, text, *_: drawn.append(text))
+    assert run(sequence, "--weights", weights, "--out", tmp_path / "out") == 0
+    assert drawn == [str(number) for number in range(2, FRAMES + 1)]
+
+
+def test_a_single_picture_is_a_sequence(sequence, weights, tmp_path):
+    for path in sorted((sequence / "img").iterdir())[1:]:
+        path.unlink()
+    box = ",".join(f"{v:g}" for v in seeded_box().to_ltwh())
+    arguments = ["--box", box, "--weights", weights, "--out", tmp_path / "ä b"]
+    assert run(sequence / "img", *arguments) == 0
+    assert (tmp_path / "ä b" / "states.txt").read_text().split() == ["TRACKING"]
