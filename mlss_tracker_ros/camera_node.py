@@ -113,7 +113,7 @@ class CameraNode(Node):
         # publishers first: those who wait for images see that a camera is coming
         self.get_logger().info(f"reading {self._count} images of {self._source}")
         self._frames = [self._frame(n) for n in range(self._count)] if params.preload else None
-        self._unanswered: set[tuple[int, int]] = set()
+        self._unanswered: list[tuple[int, int]] = []  # stamps, the oldest first
         if params.pace_topic:
             self.create_subscription(Detection2DArray, params.pace_topic, self._on_answer, 100)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # plays without /clock too
@@ -138,13 +138,16 @@ class CameraNode(Node):
         except RuntimeError:  # RCLError; keep all: the history is full until subscribers catch up
             return
         if self._params.pace_topic:
-            self._unanswered.add((header.stamp.sec, header.stamp.nanosec))
+            self._unanswered.append((header.stamp.sec, header.stamp.nanosec))
         self._truth.publish(self._ground_truth(index, header))
         self._published += 1
         self._report("PLAYING")
 
     def _on_answer(self, message: Detection2DArray) -> None:
-        self._unanswered.discard((message.header.stamp.sec, message.header.stamp.nanosec))
+        """Images before the one answered were refused or dropped: nobody will answer them."""
+        stamp = message.header.stamp.sec, message.header.stamp.nanosec
+        if stamp in self._unanswered:
+            del self._unanswered[: self._unanswered.index(stamp) + 1]
 
     def _awaited(self) -> bool:
         return self._images.get_subscription_count() >= self._params.wait_for_subscribers

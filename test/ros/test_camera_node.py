@@ -174,6 +174,26 @@ def test_a_camera_stays_no_further_ahead_than_its_window(
     viewer.until_finished()
 
 
+def test_a_camera_goes_on_when_an_image_is_never_answered(
+    namespace, make_camera, viewer, sequence_folder
+):
+    answers = viewer.client.node.create_publisher(Detection2DArray, "answers", 10)
+    viewer.listen()
+    make_camera(
+        namespace,
+        source=str(sequence_folder),
+        rate=200.0,
+        wait_for_subscribers=1,
+        pace_topic="answers",
+        pace_window=2,
+    )
+    viewer.client.until(answers.get_subscription_count, "the camera's ears")
+    for answered in range(1, FRAMES, 2):  # a live tracker drops images, and refuses bad ones
+        viewer.client.until(lambda n=answered: len(viewer.images) > n, "an image")
+        answers.publish(Detection2DArray(header=viewer.images[answered].header))
+    viewer.until_finished()
+
+
 def test_a_camera_publishes_reliably_as_drivers_do_and_can_be_told_otherwise(
     namespace, make_camera, viewer, sequence_folder
 ):
