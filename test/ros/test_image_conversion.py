@@ -187,6 +187,15 @@ def test_a_frame_over_the_limit_is_refused():
         frame_from_image(message)
 
 
+@pytest.mark.parametrize(("encoding", "pixel_bytes"), [("16SC1", 2), ("32FC3", 12)])
+def test_numbers_that_a_converter_would_wrap_around_are_refused(encoding, pixel_bytes):
+    step = 16 * pixel_bytes
+    message = Image(width=16, height=8, encoding=encoding, step=step)
+    message.data = array.array("B", b"\xff" * (8 * step))  # -1 is not the hottest of all
+    with pytest.raises(FrameError, match=f"got '{encoding}'.*32FC1"):
+        frame_from_image(message)
+
+
 def test_yuv_is_converted_to_colour_where_a_converter_is_installed():
     pytest.importorskip("rosbags.image")
     message = Image(width=16, height=8, encoding="yuv422", step=32)
