@@ -12,6 +12,7 @@ from mlss_core.errors import SequenceError
 from mlss_core.sequences.sequence import LazyFrames
 
 _DTYPES = (np.uint8, np.uint16, np.float32)
+_GREY_16_BIT = int.from_bytes(b"Y1\x00\x10", "little")  # AV_PIX_FMT_GRAY16LE of FFmpeg
 _TINT_OF_GREY = 12  # grey levels by which lossy chroma coding tints a grey video
 
 
@@ -26,7 +27,10 @@ class ImageFrames(LazyFrames):
 
     def _read(self, index: int) -> np.ndarray:
         path = self._paths[index]
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        try:
+            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        except cv2.error:  # of a size that OpenCV refuses
+            image = None
         if image is None:
             raise SequenceError(f"{path}: expected a picture, got a file that cannot be decoded")
         return raw_frame(image, str(path))
@@ -65,6 +69,8 @@ class VideoFrames(LazyFrames):
         capture = cv2.VideoCapture(str(self._path))
         if not capture.isOpened():
             raise SequenceError(f"{self._path}: expected a video, got nothing that can be decoded")
+        if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY_16_BIT:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # else OpenCV keeps the upper 8 bits alone
         self._next = 0
         return capture
 

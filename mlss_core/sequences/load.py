@@ -75,7 +75,7 @@ def find_sequences(root: str | Path) -> list[Path]:
         return [root]
     found: list[Path] = []
     for child in sorted(root.iterdir(), key=_natural):
-        if not child.name.startswith("."):
+        if not child.name.startswith(".") and child.exists():  # a link may lead nowhere
             found.extend(find_sequences(child))
     return found
 

@@ -130,14 +130,23 @@ class BagFrames(LazyFrames):
         while self._next < index:
             self._advance()
         connection, data = self._advance()
-        message = self._reader.deserialize(data, connection.msgtype)
+        place = f"{self._path}, {self.topic}, frame {index}"
+        try:
+            message = self._reader.deserialize(data, connection.msgtype)
+        except Exception as error:  # the parser raises many types on damaged messages
+            raise SequenceError(
+                f"{place}: expected a message of {connection.msgtype}, got {len(data)} bytes that "
+                "are none; repair the bag"
+            ) from error
         stamp, received_ns = message.header.stamp, self._stamps_ns[index]
         self._headers[index] = Recorded(
             stamp.sec, stamp.nanosec, message.header.frame_id, received_ns
         )
-        place = f"{self._path}, {self.topic}, frame {index}"
         if connection.msgtype == _COMPRESSED:
-            image = cv2.imdecode(np.asarray(message.data), cv2.IMREAD_UNCHANGED)
+            try:
+                image = cv2.imdecode(np.asarray(message.data), cv2.IMREAD_UNCHANGED)
+            except cv2.error:  # empty, or of a size that OpenCV refuses
+                image = None
             if image is None:
                 raise SequenceError(
                     f"{place}: expected a compressed picture, got {message.format!r} that "

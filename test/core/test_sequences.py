@@ -1,6 +1,8 @@
 import math
+import struct
 import subprocess
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -183,6 +185,18 @@ def test_an_unreadable_picture_is_named_when_it_is_reached(tmp_path):
         frames[1]
 
 
+def test_a_picture_that_claims_to_be_huge_is_named(tmp_path):
+    header = struct.pack(">IIBBBBB", 1 << 17, 1 << 17, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9))), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(SequenceError, match=r"1\.png: expected a picture"):
+        load_sequence(tmp_path).frames[0]
+
+
 def test_sixteen_bit_colour_is_refused(tmp_path):
     image = np.zeros((4, 4, 3), np.uint16)
     image[..., 1] = 300
@@ -217,3 +231,9 @@ def test_shared_recordings_load_and_seek_exactly(shared_dir):
     airplane = load_sequence(shared_dir / "data" / "airplane")
     assert len(airplane) == 380
     assert airplane.box(0) == Box.from_ltwh(420, 136, 53, 130)
+
+
+def test_a_link_that_leads_nowhere_hides_no_sequence(tmp_path):
+    write_images(tmp_path / "data" / "walk", 2)
+    (tmp_path / "data" / "gone").symlink_to(tmp_path / "unplugged")
+    assert find_sequences(tmp_path / "data") == [tmp_path / "data" / "walk"]

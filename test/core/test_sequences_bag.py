@@ -98,6 +98,24 @@ def test_bag_with_a_damaged_image_names_topic_and_frame(tmp_path, change, messag
         frames[1]
 
 
+def test_bag_with_an_empty_compressed_picture_names_topic_and_frame(tmp_path):
+    empty = {"format": "png", "data": np.zeros(0, np.uint8)}
+    write_bag(tmp_path / "bag", {"/t/compressed": ("CompressedImage", [empty])})
+    frames = load_sequence(tmp_path / "bag").frames
+    with pytest.raises(SequenceError, match="/t/compressed, frame 0: expected a compressed"):
+        frames[0]
+
+
+def test_bag_with_a_message_cut_short_names_topic_and_frame(tmp_path, monkeypatch):
+    good = image_fields(ramp(1, np.uint8), "mono8")
+    write_bag(tmp_path / "bag", {"/t": ("Image", [good])})
+    frames = load_sequence(tmp_path / "bag").frames
+    advance = frames._advance
+    monkeypatch.setattr(frames, "_advance", lambda: (advance()[0], b"\0\1\0\0\1"))
+    with pytest.raises(SequenceError, match="/t, frame 0: expected a message of sensor_msgs"):
+        frames[0]
+
+
 def test_a_broken_bag_is_refused(tmp_path):
     pytest.importorskip("rosbags.highlevel")
     (tmp_path / "run.mcap").write_bytes(b"no bag")

@@ -87,3 +87,21 @@ def test_a_video_goes_to_another_process(tmp_path):
     sequence = load_sequence(tmp_path / "clip.mp4")
     again = pickle.loads(pickle.dumps(sequence))
     assert [number_of(f) for f in again.frames] == [0, 1, 2, 3, 4]
+
+
+def test_a_sixteen_bit_video_keeps_its_counts(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(7000, 7500, (48, 64), dtype=np.uint16) for _ in range(5)]
+    path, size = tmp_path / "deep.mkv", (64, 48)
+    deep = [cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0]
+    codec = cv2.VideoWriter.fourcc(*"FFV1")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, 25.0, size, deep)
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no 16-bit video")
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    read = load_sequence(path).frames
+    for i in (0, 1, 2, 3, 4, 1, 0):
+        assert read[i].dtype == np.uint16
+        np.testing.assert_array_equal(read[i], frames[i])
