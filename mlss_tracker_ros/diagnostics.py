@@ -114,7 +114,8 @@ def loss_cause(figures: Mapping[str, object]) -> str:
     if isinstance(gap, float) and isinstance(period, float) and gap > 2.5 * period > 0:
         return (
             f"stamps show a gap of {gap:.0f} ms at a period of {period:.0f} ms, and the "
-            "middleware lost nothing: the camera or its driver left images out"
+            "middleware lost nothing: the camera or its driver left images out, or this process "
+            "had no time to take them"
         )
     return ""
 
@@ -132,8 +133,16 @@ def target_figures(results: Iterable[TrackResult]) -> dict[str, str]:
     }
 
 
-def describe_publishers(publishers: Iterable[TopicEndpointInfo], subscription: QoSProfile) -> str:
-    """Number of publishers of a topic and their QoS; names those whose QoS does not match."""
+def describe_publishers(
+    publishers: Iterable[TopicEndpointInfo], subscription: QoSProfile, message_type: str
+) -> str:
+    """Number of publishers of a topic and their QoS; names those that a subscription cannot hear.
+
+    Args:
+        publishers: found on the topic.
+        subscription: QoS asked for.
+        message_type: asked for, such as sensor_msgs/msg/Image.
+    """
     lines = []
     for publisher in publishers:
         qos = publisher.qos_profile
@@ -142,6 +151,8 @@ def describe_publishers(publishers: Iterable[TopicEndpointInfo], subscription: Q
         if verdict == Compatibility.ERROR:
             text += f" does not match the {subscription.reliability.name.lower()} subscription: "
             text += " ".join(why.split())
+        if publisher.topic_type != message_type:
+            text += f" sends {publisher.topic_type}, expected {message_type}"
         lines.append(text)
     count = f"{len(lines)} publisher{'' if len(lines) == 1 else 's'}"
     return f"{count}: {'; '.join(lines)}" if lines else count

@@ -187,7 +187,7 @@ def _check_size(message: Image, row_bytes: int) -> None:
 def _frame_from_other_encoding(message: Image) -> np.ndarray:
     """Bayer, YUV and the like through cv_bridge, or rosbags-image where that is what there is."""
     wanted = "mono16" if "16" in message.encoding else "bgr8"
-    if re.fullmatch(r"(8|16|32|64)[USF](C\d{1,3})?", message.encoding):  # such as 16SC1: no colours
+    if re.fullmatch(r"(8|16|32|64)[USF](C\d{1,3})?", message.encoding):  # no colours
         raise FrameError(
             f"expected encoding {', '.join(DIRECT_ENCODINGS)}, or a colour, got "
             f"{message.encoding!r}, whose numbers have no meaning here; publish them as 32FC1"

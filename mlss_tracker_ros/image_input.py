@@ -70,10 +70,12 @@ class ImageInput:
         # kept: they may be asked for while the subscription is being destroyed
         self.topic: str = self._subscription.topic_name
         self._qos = self._subscription.qos_profile
+        self._type = f"sensor_msgs/msg/{'CompressedImage' if compressed else 'Image'}"
 
     def publishers_found(self) -> str:
-        """Who sends on the topic, and whether their quality of service matches."""
-        return describe_publishers(self._node.get_publishers_info_by_topic(self.topic), self._qos)
+        """Who sends on the topic, and whether type and quality of service match."""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        return describe_publishers(publishers, self._qos, self._type)
 
     def close(self) -> None:
         """Stop listening."""

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mlss_tracker_ros.worker import Worker
 
 
+_NOT_ACTIVE = "the node is not active; activate it first"
+
+
 class Services:
     """`~/reset`, `~/stop` and `~/enable`; from configure to cleanup."""
 
@@ -41,7 +44,9 @@ class Services:
         targets = _target_ids(worker)
         answer.success = bool(targets)
         answer.message = "there is no target; send a box to ~/init_box"
-        if worker is not None and targets:
+        if worker is None:
+            answer.message = _NOT_ACTIVE
+        elif targets:
             answer.message = f"restarting {', '.join(targets)} from their last init boxes"
             worker.post(lambda session: session.reset())
         return answer
@@ -59,7 +64,7 @@ class Services:
         worker = self._worker()
         answer.success = worker is not None
         if worker is None:
-            answer.message = "the node is not active; activate it first"
+            answer.message = _NOT_ACTIVE
         else:
             answer.message = "running" if request.data else "paused; targets are kept"
             worker.post(lambda session: session.enable(request.data))

@@ -77,6 +77,7 @@ def test_diagnostics_name_the_likely_cause_of_missing_images():
     assert "fastdds.xml" in loss_cause({"lost": 3, "received": 97})
     gap = {"lost": 0, "largest_gap_ms": 200.0, "period_ms": 33.0}
     assert "camera" in loss_cause(gap)
+    assert "this process" in loss_cause(gap)  # overwritten images are lost without an event
     assert loss_cause({"lost": 0, "largest_gap_ms": 40.0, "period_ms": 33.0}) == ""
 
 

@@ -3,12 +3,17 @@
 import math
 
 import pytest
+import rclpy
 from conftest import BLOB, S, header_at
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, PointStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image, PointCloud2, RegionOfInterest
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2, RegionOfInterest
 from std_srvs.srv import SetBool, Trigger
 
 from mlss_core.box import Box
@@ -210,6 +215,38 @@ def test_a_waiting_node_names_topic_publishers_and_the_qos_that_does_not_match(
     )
     assert f"{namespace}/image_raw" in status.message
     assert "1 publisher: client (best_effort" in status.message
+
+
+def test_a_waiting_node_names_the_type_that_it_does_not_expect(
+    namespace, make_tracker, make_client
+):
+    make_tracker(namespace, image_timeout_s=0.1)
+    client = make_client(namespace)
+    client.node.destroy_publisher(client.images)
+    context = Context()  # another participant: within one DDS refuses a second type itself
+    rclpy.init(context=context)
+    camera = Node("camera", context=context, namespace=namespace)
+    try:
+        camera.create_publisher(CompressedImage, "image_raw", 10)
+        client.until_status(
+            "WAITING_IMAGE",
+            "sends sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image",
+        )
+    finally:
+        camera.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_a_node_that_is_not_active_says_so_when_it_is_asked_for_a_reset(
+    namespace, make_tracker, make_client
+):
+    make_tracker(namespace, autostart=False)
+    client = make_client(namespace)
+    configure = Transition(id=Transition.TRANSITION_CONFIGURE)
+    assert client.call(ChangeState, "mlss_tracker/change_state", transition=configure).success
+    answer = client.call(Trigger, "mlss_tracker/reset")
+    assert not answer.success
+    assert "not active" in answer.message
 
 
 def test_a_parameter_is_refused_with_the_reason_or_taken_at_run_time(tracked):
