@@ -29,9 +29,12 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device != "cpu" and not device.startswith("cuda"):
         raise ConfigError(f"expected device auto, cpu, cuda or cuda:N, got {device!r}; choose one")
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["cuda", *(f"cuda:{n}" for n in range(count))] if count else []
+    if device not in ("cpu", *there):
         raise ConfigError(
-            f"expected a CUDA device for {device!r}, got none; use device cpu or auto"
+            f"expected a CUDA device for {device!r}, got {', '.join(there) or 'none'}; use device "
+            "cpu or auto"
         )
     return torch.device(device)
 

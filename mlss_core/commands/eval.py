@@ -21,7 +21,7 @@ from mlss_core.evaluate.report import (
 )
 from mlss_core.evaluate.results import RunInfo
 from mlss_core.evaluate.run import Job, make_jobs, run_jobs
-from mlss_core.evaluate.sources import Source, collect, read_names
+from mlss_core.evaluate.sources import Source, collect, names_not_found, read_names
 from mlss_core.evaluate.trackers import PROFILES, TrackerOptions, TrackerSpec, parse_trackers
 
 EPILOG = """trackers:
@@ -79,9 +79,18 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table, write the report."""
     specs = parse_trackers(args.trackers)
     _check_labels(specs, args.results)
-    sources, unusable = collect(args.roots, read_names(args.list), args.match)
+    names = read_names(args.list)
+    sources, unusable = collect(args.roots, names, args.match)
+    found = [source.name for source in sources] + [Path(path).stem for path in unusable]
+    if missing := names_not_found(names or (), args.match, found):
+        print(
+            f"mlss eval: note: {len(missing)} of {len(names or ())} names of {args.list} are not "
+            f"there: {', '.join(missing)}",
+            file=sys.stderr,
+        )
     options = TrackerOptions(args.weights, args.device, args.precision)
     corruptions = parse_corruptions(args.corrupt, args.levels, args.seed)
+    environment = _environment(args, specs)  # an unknown device is told before hours of work
     args.out.mkdir(parents=True, exist_ok=True)
 
     jobs = make_jobs(sources, specs, options, args.out / "results")
@@ -95,7 +104,6 @@ def run(args: argparse.Namespace) -> int:
         score_tracker(spec.label, args.out / "results" / spec.label, sequences) for spec in specs
     ] + [score_tracker(name, folder, sequences) for name, folder in args.results]
     robustness = _robustness(args.out, specs, sources, corruptions, trackers)
-    environment = _environment(args, specs)
     document = results_document(trackers, sequences, robustness, environment, unusable)
     save_document(args.out / "results.json", document)
     _print_table(trackers, sources)

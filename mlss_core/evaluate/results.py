@@ -48,10 +48,17 @@ def load_boxes(path: Path) -> Array:
     """Read rows of four numbers separated by commas, blanks or tabs -> (N, 4).
 
     Raises:
-        SequenceError: a row does not hold four numbers.
+        SequenceError: it is no text, or a row does not hold four numbers.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SequenceError(
+            f"expected rows x,y,w,h in {path}, got a file that is no text; export the results as "
+            "text"
+        ) from error
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         fields = line.replace(",", " ").replace(";", " ").split()

@@ -97,15 +97,32 @@ def read_names(path: Path | None) -> list[str] | None:
     Blank lines and lines that start with # are skipped.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such file, or it is no text.
     """
     if path is None:
         return None
     if not path.is_file():
         raise ConfigError(f"expected a list of names {path}, got no file; correct --list")
-    lines = (line.strip() for line in path.read_text().splitlines())
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"expected a list of names {path}, got a file that is no text; correct --list"
+        ) from error
     names = [line for line in lines if line and not line.startswith("#")]
     return [Path(name).stem if "/" in name else name for name in names]
+
+
+def names_not_found(
+    patterns: Iterable[str], match: str | None, found: Collection[str]
+) -> list[str]:
+    """Entries of a list that chose none of the sequences found, though `match` lets them."""
+    return [
+        pattern
+        for pattern in patterns
+        if not fnmatch.filter(found, pattern)
+        and (match is None or fnmatch.fnmatchcase(pattern, match))
+    ]
 
 
 def _wanted(path: Path, patterns: Collection[str] | None, match: str | None) -> bool:

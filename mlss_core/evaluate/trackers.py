@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,10 +149,18 @@ def build_tracker(spec: TrackerSpec, options: TrackerOptions) -> Tracker:
 
 
 def tracker_key(spec: TrackerSpec, options: TrackerOptions) -> dict[str, str]:
-    """Everything of the tracker that its results depend on, for resuming."""
+    """Everything of the tracker that its results depend on, for resuming.
+
+    Raises:
+        CheckpointError: the weights file is missing.
+    """
     key = {"tracker": spec.kind, "files": " ".join(_digest(path) for path in spec.files)}
     if spec.kind in PROFILES:
         weights = options.weights if options.weights and not spec.files else None
+        if weights is not None and not weights.is_file():
+            raise CheckpointError(
+                f"expected a weights file {weights}, got none; correct --weights"
+            )
         root = Path(mlss_core.__file__).parent
         code = [*root.glob("*.py"), *root.glob("model/*.py"), *root.glob("weights/*.safetensors")]
         key["code"] = digest("".join(map(_digest, sorted(code))).encode())
@@ -161,6 +170,8 @@ def tracker_key(spec: TrackerSpec, options: TrackerOptions) -> dict[str, str]:
         import cv2
 
         key["code"] = cv2.__version__
+    elif ":" in spec.kind:
+        key["code"] = _source_digest(spec.kind.partition(":")[0])
     return key
 
 
@@ -207,13 +218,21 @@ def _network(weights: Path | None) -> MLSSNet:
     """One network per process and weights file."""
     from mlss_core.checkpoint import load_network
 
-    if weights is not None and not weights.is_file():
-        raise CheckpointError(f"expected a weights file {weights}, got none; correct --weights")
     return load_network(weights)
 
 
 def _digest(path: Path) -> str:
     return digest(path.read_bytes())
+
+
+def _source_digest(module: str) -> str:
+    """Of the module's file; empty where there is none, which is told when the tracker is made."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return ""
+    path = Path(found.origin) if found is not None and found.origin else None
+    return _digest(path) if path is not None and path.is_file() else ""
 
 
 def _import_factory(text: str) -> Callable[[], Any]:

@@ -66,3 +66,9 @@ def test_a_row_that_is_no_box_is_named_with_its_line(tmp_path, line):
 def test_a_side_file_that_is_not_ours_counts_as_none(tmp_path, text):
     (tmp_path / "walk.json").write_text(text)
     assert load_info(tmp_path, "walk") is None
+
+
+def test_results_that_are_no_text_are_named(tmp_path):
+    (tmp_path / "walk.txt").write_bytes(b"\xff\xfe1\x00")
+    with pytest.raises(SequenceError, match=r"walk\.txt"):
+        load_run(tmp_path, "walk", frames=1, start=0)

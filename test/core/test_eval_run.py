@@ -236,6 +236,51 @@ def test_lists_and_patterns_choose_sequences(tmp_path):
     assert list(results_of(tmp_path / "b")["sequences"]) == ["IR_BIRD_001", "IR_BIRD_002"]
 
 
+def test_names_of_a_list_that_are_not_there_are_told(tmp_path, capsys):
+    for name in ("IR_BIRD_001", "IR_DRONE_001"):
+        write_sequence(tmp_path / "data", name, frames=3)
+    names = tmp_path / "names.txt"
+    names.write_text("IR_BIRD_001\nIR_BRID_002\nIR_DRONE_001\nIR_DRONE_002\n*_007\n")
+    words = [tmp_path / "data", "--list", names, "--out", tmp_path / "out"]
+    assert evaluate(*words, trackers="static") == 0
+    assert "3 of 5 names" in (told := capsys.readouterr().err)
+    assert told.rstrip().endswith(": IR_BRID_002, IR_DRONE_002, *_007")
+    assert evaluate(*words, "--match", "IR_DRONE*", trackers="static") == 0
+    assert capsys.readouterr().err.rstrip().endswith("names.txt are not there: IR_DRONE_002")
+    names.write_bytes(b"\xff\xfe")
+    assert evaluate(*words, trackers="static") == 2
+    assert "expected a list of names" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--device", "gpu0", "expected device auto"),
+        ("--precision", "fp64", "expected precision"),
+        ("--weights", "absent.safetensors", "expected a weights file"),
+    ],
+)
+def test_options_of_our_tracker_are_checked_before_anything_runs(
+    tmp_path, capsys, option, value, reason
+):
+    write_sequence(tmp_path / "data", "walk", frames=3)
+    words = [tmp_path / "data", "--out", tmp_path / "out", option, value]
+    assert evaluate(*words, trackers="static,mlssnet") == 2
+    assert reason in capsys.readouterr().err
+    assert not list(tmp_path.rglob("out/results/*/*"))
+
+
+def test_a_tracker_of_ones_own_runs_again_when_its_file_changed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "own_tracker_of_test.py"
+    spec, keys = TrackerSpec.parse("own_tracker_of_test:Mine"), []
+    for text in ("Mine = 1\n", "Mine = 1\n", "Mine = 22\n"):
+        module.write_text(text)
+        keys.append(tracker_key(spec, TrackerOptions()))
+    assert keys[0] == keys[1] != keys[2]
+    tracker_key(TrackerSpec.parse("no_such.module:Mine"), TrackerOptions())  # told when it runs
+
+
 def test_two_sequences_of_one_name_are_refused(tmp_path, capsys):
     write_sequence(tmp_path / "a", "walk")
     write_sequence(tmp_path / "b", "walk")

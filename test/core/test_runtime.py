@@ -92,6 +92,15 @@ def test_cuda_is_refused_where_there_is_none():
         choose_device("cuda")
 
 
+@pytest.mark.parametrize("device", ["cuda:2", "cuda:x", "cudart"])
+def test_a_cuda_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch, device):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=f"for '{device}', got cuda, cuda:0, cuda:1; use"):
+        choose_device(device)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+
+
 def test_patches_of_another_shape_are_refused():
     with pytest.raises(FrameError, match="cut grey patches"):
         InferenceNetwork(seeded_network(), CPU, "fp32").features(torch.zeros(1, 3, 255, 255))
