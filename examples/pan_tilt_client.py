@@ -4,7 +4,8 @@
 
 `box` is centre x, centre y, width and height in px of the camera's picture. Publishes
 `pan_tilt/command` (geometry_msgs/TwistStamped): angular.z turns left, angular.y turns down, rad/s,
-as the axes of REP 103 have it. The head stands still while there is no box.
+in the head's frame `pan_tilt_link`, whose axes are REP 103's (x forward, y left, z up) and not those
+of the camera's optical frame. The head stands still while there is no box.
 """
 
 import math
@@ -21,6 +22,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 GAIN = 1.5  # rad/s per rad off the middle
 MOST_RAD_S = 1.0
 SILENCE_S = 0.5  # without detections for this long the head stops
+HEAD_FRAME = "pan_tilt_link"
 
 
 class PanTiltClient(Node):
@@ -53,14 +55,15 @@ class PanTiltClient(Node):
     def _on_detections(self, message: Detection2DArray) -> None:
         """Turn towards the target; stand still without one."""
         self._watchdog.reset()
+        command = TwistStamped()
+        command.header.stamp, command.header.frame_id = message.header.stamp, HEAD_FRAME
         targets = [detection for detection in message.detections if detection.id == "target"]
         if not targets or self._size_px is None:
-            self._commands.publish(TwistStamped(header=message.header))
+            self._commands.publish(command)
             return
         width, height = self._size_px
         place = targets[0].bbox.center.position
         focal_px = width / 2 / math.tan(math.radians(self.get_parameter("fov_deg").value) / 2)
-        command = TwistStamped(header=message.header)
         command.twist.angular.z = -rate((place.x - (width - 1) / 2) / focal_px)
         command.twist.angular.y = rate((place.y - (height - 1) / 2) / focal_px)
         self._commands.publish(command)
@@ -68,6 +71,7 @@ class PanTiltClient(Node):
     def _on_silence(self) -> None:
         command = TwistStamped()
         command.header.stamp = self.get_clock().now().to_msg()
+        command.header.frame_id = HEAD_FRAME
         self._commands.publish(command)
 
 

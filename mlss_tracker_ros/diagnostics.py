@@ -45,6 +45,7 @@ _INPUT_KEYS = {
     "publishers",
     "received",
     "lost",
+    "lost_lately",
     "rate_hz",
     "jitter_ms",
     "age_ms",
@@ -102,9 +103,9 @@ def diagnostic_tasks(
 
 
 def loss_cause(figures: Mapping[str, object]) -> str:
-    """Likely cause of images that went missing on the way; empty when none did."""
+    """Likely cause of images that went missing on the way lately; empty when none did."""
     lost, received = figures.get("lost", 0), figures.get("received", 0)
-    if lost:
+    if figures.get("lost_lately"):
         return (
             f"{lost} images lost on the way, {received} received: the middleware's buffers are "
             f"too small for them; {loss_remedy(get_rmw_implementation_identifier())} "

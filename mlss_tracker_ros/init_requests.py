@@ -91,7 +91,8 @@ class CornerPair:
 
     def waiting(self, now_s: float) -> bool:
         """Whether a first corner is held that a second one could still join."""
-        return self._first is not None and now_s - self._first[3] <= self.timeout_s
+        first = self._first  # once: another thread may take it meanwhile
+        return first is not None and now_s - first[3] <= self.timeout_s
 
     def click(self, x: float, y: float, now_s: float, stamp_ns: int = 0) -> InitRequest | None:
         """Take one corner in px; the request of both with the stamp of the first, or None.

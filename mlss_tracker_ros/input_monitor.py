@@ -22,6 +22,7 @@ class InputMonitor:
         self._arrivals: deque[float] = deque(maxlen=WINDOW)
         self._stamps_ns: deque[int] = deque(maxlen=WINDOW)
         self._ages_ns: deque[int] = deque(maxlen=WINDOW)
+        self._losses: deque[int] = deque(maxlen=WINDOW)  # `lost` when each image came
         self.received = 0
         self.lost = 0  # as the middleware reports them
         self.description = ""
@@ -31,6 +32,7 @@ class InputMonitor:
         self._arrivals.append(time.monotonic())
         self._stamps_ns.append(stamp_ns)
         self._ages_ns.append(now_ns - stamp_ns)
+        self._losses.append(self.lost)
         self.received += 1
         self.description = description
 
@@ -41,7 +43,12 @@ class InputMonitor:
 
     def figures(self) -> dict[str, object]:
         """Received and lost images, rate, jitter, age, and the largest gap between stamps."""
-        figures: dict[str, object] = {"received": self.received, "lost": self.lost}
+        lately = self.lost - (self._losses[0] if self._losses else 0)
+        figures: dict[str, object] = {
+            "received": self.received,
+            "lost": self.lost,
+            "lost_lately": lately,
+        }
         times, stamps = list(self._arrivals), list(self._stamps_ns)
         if len(times) > 2:
             gaps = [b - a for a, b in zip(times, times[1:], strict=False)]

@@ -7,6 +7,7 @@ import pytest
 from conftest import blob_frame
 from geometry_msgs.msg import TwistStamped
 from rclpy.parameter import Parameter
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 
@@ -39,7 +40,9 @@ def commands(repository, ros_context, namespace, tracked):
 
 
 def command_for(header, commands):
-    return next((each.twist.angular for each in commands if each.header == header), None)
+    """Angular rates for the image with this header; they are about the axes of the head."""
+    head = Header(stamp=header.stamp, frame_id="pan_tilt_link")
+    return next((each.twist.angular for each in commands if each.header == head), None)
 
 
 def test_pan_tilt_client_starts_a_target_turns_to_it_and_stops_without_it(tracked, commands):

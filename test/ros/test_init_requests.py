@@ -94,6 +94,12 @@ def test_a_late_second_click_is_a_first_one():
     assert corners.click(40, 50, now_s=10.2).box == Box(35, 40, 10, 20)
 
 
+def test_whether_a_corner_waits_can_be_asked_while_another_thread_takes_it():
+    seen = iter([(1.0, 2.0, 0, 5.0), None])  # held at first, taken in the very next moment
+    taken = type("Taken", (CornerPair,), {"_first": property(lambda _: next(seen), lambda *_: 0)})
+    assert taken(timeout_s=10).waiting(6.0)
+
+
 def test_clicks_that_span_nothing_are_refused_and_forgotten():
     corners = CornerPair(timeout_s=10)
     corners.click(5, 5, now_s=0.0)

@@ -20,6 +20,7 @@ from mlss_tracker_ros.diagnostics import (
     status_message,
 )
 from mlss_tracker_ros.image_plane import MAX_POINTS, image_plane, pixel_on_plane
+from mlss_tracker_ros.input_monitor import WINDOW, InputMonitor
 
 BOX = Box(20.5, 10.25, 8.0, 6.0)
 TRACKED = TrackResult("a", BOX, 0.75, TrackState.TRACKING)
@@ -74,11 +75,27 @@ def test_diagnostics_sort_the_figures_into_three_tasks():
 
 
 def test_diagnostics_name_the_likely_cause_of_missing_images():
-    assert "fastdds.xml" in loss_cause({"lost": 3, "received": 97})
+    assert "fastdds.xml" in loss_cause({"lost": 3, "lost_lately": 3, "received": 97})
     gap = {"lost": 0, "largest_gap_ms": 200.0, "period_ms": 33.0}
     assert "camera" in loss_cause(gap)
     assert "this process" in loss_cause(gap)  # overwritten images are lost without an event
     assert loss_cause({"lost": 0, "largest_gap_ms": 40.0, "period_ms": 33.0}) == ""
+
+
+def test_images_lost_long_ago_are_counted_and_no_longer_warned_of():
+    monitor = InputMonitor()
+
+    def images(count):
+        for _ in range(count):
+            stamp_ns = monitor.received * 10**8
+            monitor.arrived(stamp_ns, stamp_ns, "")
+        return monitor.figures()
+
+    images(5)
+    monitor.lost = 3
+    assert "3 images lost" in loss_cause(images(5))
+    figures = images(WINDOW)
+    assert (figures["lost"], loss_cause(figures)) == (3, "")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
