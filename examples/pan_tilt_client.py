@@ -4,7 +4,7 @@
 
 `box` is centre x, centre y, width and height in px of the camera's picture. Publishes
 `pan_tilt/command` (geometry_msgs/TwistStamped): angular.z turns left, angular.y turns down, rad/s,
-in the head's frame `pan_tilt_link`, whose axes are REP 103's (x forward, y left, z up) and not those
+in the head's frame `pan_tilt_link`: the axes are REP 103's (x forward, y left, z up), not those
 of the camera's optical frame. The head stands still while there is no box.
 """
 
