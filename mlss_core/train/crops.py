@@ -36,7 +36,12 @@ class CropLibrary:
             self.sources.setdefault(source, []).append(len(self.tracks))
             self.tracks.append(rows)
         if not self.tracks:
-            raise SequenceError(f"expected crops of split {split} in {folder}, got none")
+            kind, remedy = ("training", "smaller") if split == TRAIN else ("held-out", "larger")
+            raise SequenceError(
+                f"expected {kind} crops in {folder}, got none; curate more sequences, or with a "
+                f"{remedy} --val-fraction"
+                + ("" if split == TRAIN else ", or train with validation_batches: 0")
+            )
         self._arrays: dict[str, np.ndarray | None] = {}
 
     def crop(self, item: int) -> np.ndarray:

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from mlss_core.box import Box, check_box
-from mlss_core.errors import BoxError, ConfigError, SequenceError
+from mlss_core.checked import Checked, param
+from mlss_core.errors import BoxError, ConfigError, FrameError, SequenceError
 from mlss_core.patch import crop_patches, search_side
 from mlss_core.train.tracks import VALIDATION, SequenceTrack, Track, find_tracks
 
@@ -29,13 +30,17 @@ TARGET_PX = 127  # of a crop per target size s_z, as released (255 px = 2.008 s_
 
 
 @dataclass(frozen=True)
-class CurateParams:
+class CurateParams(Checked):
     """What a curated folder was made with."""
 
-    crop_px: int = 352  # side of a crop: 255 px, 40 px of shift each way, a little zoom
-    every: int = 6  # of a sequence, each so-manieth frame is kept
-    val_fraction: float = 0.1  # share of each block of numbers that is held out
-    min_box_px: float = 3.0  # boxes with a shorter side are dropped
+    crop_px: int = param(
+        352, "Side of a crop: 255 px, 40 px of shift each way, a little zoom.", "px", (64, 4096)
+    )
+    every: int = param(6, "Of a sequence, each so-manieth frame is kept.", range=(1, 100_000))
+    val_fraction: float = param(
+        0.1, "Share of each block of numbers that is held out.", range=(0, 1)
+    )
+    min_box_px: float = param(3.0, "Boxes with a shorter side are dropped.", "px", (1, 1000))
 
 
 def curate(
@@ -47,6 +52,8 @@ def curate(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
     """Cut crops from every track of every source into `out`; go on where an earlier call stopped.
+
+    A shard whose tracks are others now, as sequences were added, is made again.
 
     Args:
         sources: Data folders.
@@ -61,8 +68,16 @@ def curate(
 
     Raises:
         SequenceError: a source is missing or empty.
-        ConfigError: `out` holds crops made with other settings.
+        ConfigError: `out` holds crops made with other settings, two sources have the same name,
+            or `workers` is negative.
     """
+    names = [source.resolve().name for source in sources]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"expected sources with different names, got {', '.join(names)}; rename a folder"
+        )
+    if workers < 0:
+        raise ConfigError(f"expected a number of processes, got {workers}; give 0 or more")
     shards = [
         (out / name, tracks)
         for source in sources
@@ -70,7 +85,7 @@ def curate(
     ]
     out.mkdir(parents=True, exist_ok=True)
     _keep_settings(out / "curate.json", params, sources)
-    waiting = [shard for shard in shards if not shard[0].with_suffix(".json").is_file()]
+    waiting = [shard for shard in shards if not _is_made(*shard)]
     for left in _write_shards(waiting, params, workers):
         progress(len(shards) - left, len(shards))
     held_out = [
@@ -81,6 +96,20 @@ def curate(
     ]
     (out / "held_out.txt").write_text("".join(f"{path}\n" for path in held_out))
     return _write_index(out, [stem for stem, _ in shards])
+
+
+def _is_made(stem: Path, tracks: Sequence[Track]) -> bool:
+    """Whether a shard is complete, and of these tracks."""
+    summary = _file(stem, ".json")
+    if not summary.is_file():
+        return False
+    made_of = json.loads(summary.read_text())["tracks"]
+    return bool(made_of == [[track.name, track.split] for track in tracks])
+
+
+def _file(stem: Path, ending: str) -> Path:
+    """A file of a shard; `with_suffix` would take a dot in the source's name for a suffix."""
+    return stem.with_name(stem.name + ending)
 
 
 def _split(
@@ -149,7 +178,7 @@ def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> No
                     masks.append(_cut(sample.mask, sample.box, side, params.crop_px, fill=0.0))
                 zoom = params.crop_px / side
                 rows.append((number, sample.frame_index, sample.box.w * zoom, sample.box.h * zoom))
-        except SequenceError as error:
+        except (SequenceError, FrameError) as error:
             dropped.update([f"unreadable sequence: {error}"])
     summary = {
         "tracks": [(track.name, track.split) for track in tracks],
@@ -157,12 +186,13 @@ def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> No
         "dropped": dict(dropped),
     }
     try:
-        _save_array(stem.with_suffix(".npy"), crops, params.crop_px)
+        _file(stem, ".json").unlink(missing_ok=True)  # of other tracks
+        _save_array(_file(stem, ".npy"), crops, params.crop_px)
         if masks:
-            _save_array(stem.with_suffix(".mask.npy"), masks, params.crop_px)
-        partial = stem.with_suffix(".json.part")
+            _save_array(_file(stem, ".mask.npy"), masks, params.crop_px)
+        partial = _file(stem, ".json.part")
         partial.write_text(json.dumps(summary))
-        partial.replace(stem.with_suffix(".json"))
+        partial.replace(_file(stem, ".json"))
     except OSError as error:
         raise SequenceError(
             f"expected to write crops to {stem.parent}, got: {error.strerror or error}; free some "
@@ -193,7 +223,7 @@ def _write_index(out: Path, stems: Sequence[Path]) -> dict[str, int]:
     names: list[str] = []
     report: collections.Counter[str] = collections.Counter()
     for shard, stem in enumerate(stems):
-        summary = json.loads(stem.with_suffix(".json").read_text())
+        summary = json.loads(_file(stem, ".json").read_text())
         for row, (track, frame, width, height) in enumerate(summary["rows"]):
             columns["shard"].append(shard)
             columns["row"].append(row)

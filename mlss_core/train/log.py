@@ -14,7 +14,8 @@ from mlss_core.errors import CheckpointError
 class RunLog:
     """Two tables of figures per step, mirrored to TensorBoard where that is installed.
 
-    Rows of steps from `step` on are dropped first: a resumed run writes them again.
+    Rows of steps after `step` are dropped first: a resumed run writes them again. Where its
+    figures are others (clips were added), the rows before have `nan` in the new columns.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -62,21 +63,23 @@ class RunLog:
 
 def read_table(path: Path) -> list[dict[str, float]]:
     """Rows of a table that RunLog wrote; an unfinished last line is left out."""
+    return [{key: float(value) for key, value in row.items()} for row in _whole_rows(path)]
+
+
+def _whole_rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    whole = [row for row in rows if None not in row.values()]
-    return [{key: float(value) for key, value in row.items()} for row in whole]
+        return [row for row in csv.DictReader(file) if None not in row.values()]
 
 
 def _continue_table(path: Path, step: int, figures: Mapping[str, float]) -> IO[str]:
-    header = ",".join(("step", *figures))
-    lines = path.read_text().splitlines() if path.is_file() and step > 0 else []
-    kept = [line for line in lines[1:] if line.split(",")[0].isdigit()]
-    kept = [line for line in kept if int(line.split(",")[0]) <= step]
+    columns = ("step", *figures)
+    rows = _whole_rows(path) if step > 0 else []
+    kept = [row for row in rows if row["step"].isdigit() and int(row["step"]) <= step]
+    lines = [columns, *([row.get(name, "nan") for name in columns] for row in kept)]
     partial = path.with_name(path.name + ".part")
-    partial.write_text("".join(f"{line}\n" for line in [header, *kept]))
+    partial.write_text("".join(f"{','.join(line)}\n" for line in lines))
     partial.replace(path)
     return path.open("a")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,14 @@ class PairParams(Checked):
     cutout_on_other: float = param(
         0.5, "Share of cut-outs pasted on other pictures.", range=(0, 1)
     )
+
+    def __post_init__(self) -> None:
+        """Check the shares too, which no range of a single number covers."""
+        super().__post_init__()
+        if not all(0 < share < math.inf for share in self.mix.values()):
+            raise ConfigError(
+                f"expected shares above 0 in mix, got {self.mix}; leave a source out instead"
+            )
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def load_train_params(path: str | Path) -> TrainParams:
         )
     try:
         values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"expected YAML in {path}, got: {reason}; mend the file") from error
     return params_from_dict(TrainParams, values, path.name)
@@ -156,7 +165,7 @@ def params_from_dict(cls: type[Any], values: Any, where: str) -> Any:
         )
     types = typing.get_type_hints(cls)
     known = {item.name: item for item in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - set(known))
+    unknown = sorted(map(str, set(values) - set(known)))
     if unknown:
         raise ConfigError(
             f"expected keys among {', '.join(known)} in {where}, got {', '.join(unknown)}; "
@@ -182,7 +191,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if kind == tuple[str, ...] and isinstance(value, list):
         return tuple(str(item) for item in value)
     if kind == dict[str, float] and isinstance(value, dict):
-        return {str(key): float(share) for key, share in value.items()}
+        return {
+            str(key): _convert(float, share, f"{where}: {key}") for key, share in value.items()
+        }
     if isinstance(kind, type) and type(value) is kind:
         return value
     name = getattr(kind, "__name__", str(kind))

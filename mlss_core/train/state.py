@@ -55,7 +55,13 @@ def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
             f"expected {path} to be of format {FORMAT}, got {header.get('format')!r}; "
             "resume from the state.safetensors of a run"
         )
-    check_same_network(path, json.loads(header["params"])["network"], params.network)
+    trained = json.loads(header["params"])
+    if trained["trains"] != params.trains:
+        raise CheckpointError(
+            f"expected {path} to hold a run of {params.trains}, got one of {trained['trains']}; "
+            "correct trains, or choose another out"
+        )
+    check_same_network(path, trained["network"], params.network)
     run = start_run(dataclasses.replace(params, initial_weights=""), device)
     state = _with_prefix(tensors, "network.")
     run.network.load_state_dict(state, strict=True)

@@ -122,11 +122,15 @@ def find_tracks(source: Path, every: int, val_fraction: float) -> list[Track]:
     source = source.resolve()
     if not source.is_dir():
         raise SequenceError(f"expected a data folder, got none at {source}; check the path")
-    if (source / "tracklets.json").is_file():
-        return list(_tracklets(source, val_fraction))
-    if (source / "polygons.json").is_file():
-        return list(_cutouts(source, val_fraction))
+    for name, read in (("tracklets.json", _tracklets), ("polygons.json", _cutouts)):
+        if (source / name).is_file():
+            return _labelled_objects(source / name, read, val_fraction)
     paths = find_sequences(source)
+    if not paths:
+        raise SequenceError(
+            f"expected sequences below {source}, got none; give a folder that holds "
+            "NAME/img + NAME/groundtruth_rect.txt, or NAME.mp4 + NAME.txt"
+        )
     held_out = split_by_blocks(paths, val_fraction)
     return [
         SequenceTrack(
@@ -137,6 +141,21 @@ def find_tracks(source: Path, every: int, val_fraction: float) -> list[Track]:
         )
         for path in paths
     ]
+
+
+def _labelled_objects(
+    path: Path, read: Callable[[Path, float], Iterator[Track]], val_fraction: float
+) -> list[Track]:
+    try:
+        tracks = list(read(path.parent, val_fraction))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SequenceError(
+            f"expected {path} to list labelled objects (docs/training.md), got "
+            f"{type(error).__name__}: {error}; mend the file"
+        ) from error
+    if not tracks:
+        raise SequenceError(f"expected labelled objects in {path}, got none; leave it out")
+    return tracks
 
 
 def _tracklets(source: Path, val_fraction: float) -> Iterator[TrackletTrack]:

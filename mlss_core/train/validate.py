@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlss_core.box import Box
-from mlss_core.errors import SequenceError
+from mlss_core.box import Box, check_box
+from mlss_core.errors import BoxError, SequenceError
 from mlss_core.evaluate.metrics import first_valid_row, score_sequence
 from mlss_core.evaluate.run import track
 from mlss_core.model.box_head import BoxHead
@@ -59,10 +59,14 @@ def check_clips(params: TrainParams) -> None:
     """Find now, not after hours, what cannot be validated on.
 
     Raises:
-        SequenceError: a clip cannot be read, or has no valid box.
+        SequenceError: a clip cannot be read, has no valid box, or one that no track starts on.
     """
     for path in held_out_clips(params):
-        shortened(load_sequence(path), 1)
+        clip, truth = shortened(load_sequence(path), 1)
+        try:
+            check_box(Box.from_ltwh(*map(float, truth[0])), clip.frames[0].shape[:2])
+        except BoxError as error:
+            raise SequenceError(f"{clip.name}: {error}") from error
 
 
 def held_out_clips(params: TrainParams) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from training import SMALL_CROPS, write_cutouts, write_otb, write_tracklets
@@ -13,7 +14,7 @@ from mlss_core.patch import search_side
 from mlss_core.train import curate as curate_module
 from mlss_core.train.crops import CropLibrary
 from mlss_core.train.curate import TARGET_PX, CurateParams, curate
-from mlss_core.train.tracks import split_by_blocks
+from mlss_core.train.tracks import TRAIN, VALIDATION, split_by_blocks
 
 
 def test_target_is_in_the_middle_at_the_declared_size(tmp_path):
@@ -88,6 +89,70 @@ def test_folder_with_other_settings_is_refused(tmp_path):
         curate([source], tmp_path / "crops", CurateParams(crop_px=200))
 
 
+def test_a_folder_without_sequences_is_one_line(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["curate", str(tmp_path / "empty"), "--out", str(tmp_path / "crops")]) == 2
+    assert "expected sequences below" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tracklets.json", "polygons.json"])
+@pytest.mark.parametrize("text", ["no json", "[1]", '{"a": 3}', "[]"])
+def test_a_list_of_objects_that_is_none_is_one_line(tmp_path, capsys, name, text):
+    (tmp_path / "data" / "img").mkdir(parents=True)
+    (tmp_path / "data" / name).write_text(text)
+    words = ["curate", str(tmp_path / "data"), "--out", str(tmp_path / "crops"), "--workers", "0"]
+    assert main(words) == 2
+    assert "mlss: error: expected" in (message := capsys.readouterr().err)
+    assert name in message
+
+
+@pytest.mark.parametrize(
+    "option", ["--every 0", "--every -3", "--crop-px 0", "--val-fraction 1.5", "--workers -1"]
+)
+def test_options_outside_their_range_are_one_line(tmp_path, capsys, option):
+    write_otb(tmp_path / "data" / "walk")
+    words = ["curate", str(tmp_path / "data"), "--out", str(tmp_path / "crops"), *option.split()]
+    assert main(words) == 2
+    assert "mlss: error: expected" in capsys.readouterr().err
+    assert not (tmp_path / "crops").exists()
+
+
+def test_a_dot_in_the_name_of_a_source_keeps_its_shards_apart(tmp_path):
+    source = write_tracklets(tmp_path / "walks.v1", count=20)
+    report = curate([source], tmp_path / "crops", SMALL_CROPS, tracks_per_shard=1)
+    library = CropLibrary(tmp_path / "crops")
+    assert report["kept"] == 20 * 3
+    assert library.crop(library.tracks[-1][-1]).shape == (176, 176)
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path):
+    sources = [write_otb(tmp_path / part / "train" / "walk").parent for part in "ab"]
+    with pytest.raises(ConfigError, match="different names"):
+        curate(sources, tmp_path / "crops", SMALL_CROPS)
+
+
+def test_new_sequences_of_a_source_are_curated_too(tmp_path):
+    data, params = tmp_path / "data", CurateParams(val_fraction=0.5)
+    for number in (1, 2):
+        write_otb(data / f"walk_{number}")
+    curate([data], tmp_path / "crops", params)
+    for number in (3, 4):
+        write_otb(data / f"walk_{number}")
+    assert curate([data], tmp_path / "crops", params)["kept"] == 4 * 3
+    index = np.load(tmp_path / "crops" / "index.npz")
+    assert index["names"].tolist() == [f"data/walk_{number}" for number in (1, 2, 3, 4)]
+    assert index["split"].tolist() == [0] * 6 + [1] * 6  # as held_out.txt says
+
+
+def test_a_frame_that_cannot_be_used_drops_the_sequence_with_the_reason(tmp_path):
+    write_otb(tmp_path / "data" / "good")
+    bad = write_otb(tmp_path / "data" / "bad")
+    cv2.imwrite(str(bad / "img" / "0007.png"), np.zeros((8, 8), np.uint8))
+    report = curate([tmp_path / "data"], tmp_path / "crops", CurateParams(val_fraction=0.0))
+    assert report["kept"] == 3 + 1
+    assert sum("at least 16 px" in reason for reason in report) == 1
+
+
 def test_curation_goes_on_where_it_stopped(tmp_path, monkeypatch):
     source = write_tracklets(tmp_path / "tracklets", count=40)
     whole = curate([source], tmp_path / "whole", SMALL_CROPS, tracks_per_shard=1)
@@ -148,6 +213,16 @@ def test_masks_of_cutouts_cover_the_outline(tmp_path):
 def test_library_of_a_folder_without_crops_is_an_error(tmp_path):
     with pytest.raises(SequenceError, match="mlss curate"):
         CropLibrary(tmp_path)
+
+
+def test_library_without_held_out_crops_says_what_to_do(tmp_path):
+    write_otb(tmp_path / "data" / "walk")
+    curate([tmp_path / "data"], tmp_path / "crops", CurateParams())
+    with pytest.raises(SequenceError, match="held-out crops .*--val-fraction"):
+        CropLibrary(tmp_path / "crops", VALIDATION)
+    curate([tmp_path / "data"], tmp_path / "other", CurateParams(val_fraction=1.0))
+    with pytest.raises(SequenceError, match="training crops .*--val-fraction"):
+        CropLibrary(tmp_path / "other", TRAIN)
 
 
 def test_command_tells_what_was_kept_and_dropped(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The loop: it learns, resumes bit for bit, survives kills and full disks, and shares a batch."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from mlss_core.errors import CheckpointError, ConfigError, SequenceError, Traini
 from mlss_core.params import NetworkParams
 from mlss_core.sequences import load_sequence
 from mlss_core.train import loop, state, validate
-from mlss_core.train.log import read_table
+from mlss_core.train.log import RunLog, read_table
 from mlss_core.train.loop import train
 from mlss_core.train.params import AugmentParams, PairParams
 from mlss_core.train.state import load_state
@@ -205,6 +206,24 @@ def test_state_of_another_geometry_is_refused(finished):
         load_state(Path(params.out) / loop.STATE, other, CPU)
 
 
+def test_state_of_the_other_kind_of_run_is_refused(finished):
+    params, _ = finished
+    other = replace(params, trains="box_head")
+    with pytest.raises(CheckpointError, match="a run of box_head, got one of network"):
+        load_state(Path(params.out) / loop.STATE, other, CPU)
+
+
+def test_a_resumed_run_with_other_clips_keeps_its_columns_apart(tmp_path):
+    with RunLog(tmp_path, 0) as log:
+        log.write("validation", 1, {"loss": 0.5, "success_auc/walk": 0.25})
+    with RunLog(tmp_path, 1) as log:
+        log.write("validation", 2, {"loss": 0.4, "success_auc/run": 0.75, "success_auc": 0.75})
+    first, second = read_table(tmp_path / "validation.csv")
+    assert (first["loss"], second["loss"]) == (0.5, 0.4)
+    assert math.isnan(first["success_auc/run"])
+    assert second["success_auc/run"] == 0.75
+
+
 def test_run_starts_from_given_weights_of_the_same_network(finished, crops, tmp_path):
     given = str(Path(finished[0].out) / loop.LAST)
     calibrated = replace(SMALL_NETWORK, score_constant=-3.0)
@@ -271,6 +290,15 @@ def test_clips_that_cannot_be_validated_on_are_found_before_training(crops, tmp_
     params = small_params(crops, tmp_path / "run", clips=(str(tmp_path / name),))
     with pytest.raises(SequenceError, match=name):
         train(params)
+    assert not (tmp_path / "run").exists()
+
+
+def test_clips_whose_box_cannot_be_followed_are_found_before_training(crops, tmp_path):
+    clip = write_otb(tmp_path / "walk")
+    rows = ["900,41,20,14"] * 13
+    (clip / "groundtruth_rect.txt").write_text("\n".join(rows))
+    with pytest.raises(SequenceError, match="walk: expected a box centre inside"):
+        train(small_params(crops, tmp_path / "run", clips=(str(clip),)))
     assert not (tmp_path / "run").exists()
 
 

@@ -26,6 +26,11 @@ def test_configs_of_the_project_load(name):
         ("pairs: 3", "mapping"),
         ("[1, 2]", "mapping"),
         ("a: b: c", "YAML"),
+        ("{1: 2, bach: 8}", "1, bach"),
+        ("pairs: {mix: {ddd_ir: much}}", "mix"),
+        ("pairs: {mix: {ddd_ir: 0.5, hit_uav: 0}}", "mix"),
+        ("pairs: {mix: {ddd_ir: -0.5}}", "mix"),
+        ("pairs: {mix: {ddd_ir: .nan}}", "mix"),
     ],
 )
 def test_mistakes_in_a_config_are_named(tmp_path, text, message):
@@ -38,3 +43,9 @@ def test_mistakes_in_a_config_are_named(tmp_path, text, message):
 def test_missing_config_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"nothing\.yaml"):
         load_train_params(tmp_path / "nothing.yaml")
+
+
+def test_a_config_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "last.safetensors").write_bytes(b"\x90\xff\x00")
+    with pytest.raises(ConfigError, match=r"YAML in .*last\.safetensors"):
+        load_train_params(tmp_path / "last.safetensors")
