@@ -40,21 +40,7 @@ def generate_launch_description() -> LaunchDescription:
             ),
             OpaqueFunction(function=set_first_box),
             IncludeLaunchDescription(str(Path(__file__).with_name("tracker.launch.py"))),
-            Node(
-                package="mlss_tracker_ros",
-                executable="camera_node",
-                namespace=LaunchConfiguration("namespace"),
-                parameters=[
-                    {
-                        "source": ParameterValue(LaunchConfiguration("source"), value_type=str),
-                        "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),
-                        "loop": ParameterValue(LaunchConfiguration("loop"), value_type=bool),
-                        "wait_for_subscribers": 1,  # the tracker is to see the first image
-                    }
-                ],
-                remappings=[("image_raw", LaunchConfiguration("image_topic"))],
-                output="screen",
-            ),
+            OpaqueFunction(function=start_camera),
         ]
     )
 
@@ -69,3 +55,27 @@ def set_first_box(context: LaunchContext) -> list[SetLaunchConfiguration]:
     if box is None:
         return []  # the operator sends one
     return [SetLaunchConfiguration("init_box", ",".join(str(float(number)) for number in box))]
+
+
+def start_camera(context: LaunchContext) -> list[Node]:
+    """The camera, on the tracker's topic and by the same clock."""
+    parameters = [
+        {
+            "source": ParameterValue(LaunchConfiguration("source"), value_type=str),
+            "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),
+            "loop": ParameterValue(LaunchConfiguration("loop"), value_type=bool),
+            "wait_for_subscribers": 1,  # the tracker is to see the first image
+        }
+    ]
+    if LaunchConfiguration("use_sim_time").perform(context) == "true":
+        parameters.append({"use_sim_time": True})
+    return [
+        Node(
+            package="mlss_tracker_ros",
+            executable="camera_node",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=parameters,
+            remappings=[("image_raw", LaunchConfiguration("image_topic"))],
+            output="screen",
+        )
+    ]

@@ -9,7 +9,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mlss_tracker_ros.fastdds import frame_profile
-from mlss_tracker_ros.launching import DRIVERS, require_package, rviz_remappings
+from mlss_tracker_ros.launching import DRIVERS, box_numbers, require_package, rviz_remappings
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"  # in a clone and where it is installed
 SWITCH = ["true", "false"]
@@ -138,6 +138,7 @@ def start_camera(context: LaunchContext) -> list[Node]:
     parameters = existing_file(context, "camera_params") or [
         str(CONFIG / f"cameras/{camera}.yaml")
     ]
+    parameters += given_parameters(context, "use_sim_time")
     if camera == "spinnaker":
         features = str(CONFIG / "cameras/spinnaker_features.yaml")
         parameters.insert(0, {"parameter_file": features})
@@ -171,6 +172,7 @@ def start_rviz(context: LaunchContext) -> list[Node]:
             package="rviz2",
             executable="rviz2",
             arguments=["-d", str(CONFIG / "tracker.rviz")],
+            parameters=given_parameters(context, "use_sim_time"),
             remappings=rviz_remappings(namespace, name),
             output="screen",
         )
@@ -185,17 +187,23 @@ def existing_file(context: LaunchContext, argument: str) -> list[str]:
     return [path] if path else []
 
 
+def given_parameters(context: LaunchContext, *names: str) -> list[dict[str, ParameterValue]]:
+    """Those of the node parameters `names` that were given as arguments."""
+    return [
+        {name: ParameterValue(LaunchConfiguration(name), value_type=OPTIONAL_PARAMETERS[name])}
+        for name in names
+        if LaunchConfiguration(name).perform(context)
+    ]
+
+
 def start_tracker(context: LaunchContext) -> list[Node]:
     """The node, with the parameters that were given."""
     image_topic = LaunchConfiguration("image_topic").perform(context)
     parameters = existing_file(context, "params_file")
-    for name, value_type in OPTIONAL_PARAMETERS.items():
-        if LaunchConfiguration(name).perform(context):
-            value = ParameterValue(LaunchConfiguration(name), value_type=value_type)
-            parameters.append({name: value})
+    parameters += given_parameters(context, *OPTIONAL_PARAMETERS)
     init_box = LaunchConfiguration("init_box").perform(context)
     if init_box:
-        parameters.append({"init_box": [float(number) for number in init_box.split(",")]})
+        parameters.append({"init_box": box_numbers(init_box)})
     return [
         Node(
             package="mlss_tracker_ros",

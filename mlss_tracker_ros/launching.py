@@ -54,6 +54,22 @@ def rviz_remappings(namespace: str, name: str) -> list[tuple[str, str]]:
     return [*pairs, ("/clicked_point", f"{prefix}/clicked_point")]
 
 
+def box_numbers(text: str) -> list[float]:
+    """Centre x, centre y, width and height of `init_box:=320,256,40,30`, in px.
+
+    Raises:
+        ConfigError: it is not four numbers; brackets around them may stay.
+    """
+    try:
+        cx, cy, width, height = map(float, text.strip().strip("[]").split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"expected init_box as 320,256,40,30 (centre x, centre y, width, height), got {text!r}"
+            "; give four numbers"
+        ) from error
+    return [cx, cy, width, height]
+
+
 def camera_names(text: str) -> list[str]:
     """Names of `cameras:=[front,rear]`, each a namespace.
 

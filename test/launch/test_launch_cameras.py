@@ -43,6 +43,7 @@ def demo(weights, sequence, exit_codes) -> LaunchDescription:
         weights=weights,
         rate="20.0",
         loop="true",
+        use_sim_time="true",  # without /clock: all goes on, with stamps of 0
     )
 
 
@@ -57,6 +58,7 @@ def test_demo_starts_the_tracker_on_the_first_labelled_box(observer, exit_codes)
     )
     init_box = observer.parameters("/show/mlss_tracker", "init_box")[0]
     assert list(init_box) == [49.5, 34.5, 20.0, 10.0]  # centre, 0-based
+    assert observer.parameters("/show/thermal_camera", "use_sim_time") == [True]
     yield
     assert exit_codes == {"tracker_node": 0, "camera_node": 0}
 
@@ -150,7 +152,9 @@ def test_a_driver_is_started_with_its_parameter_file_on_the_trackers_topic(obser
 
 @launch_pytest.fixture
 def with_simulator(weights, exit_codes) -> LaunchDescription:
-    return described("tracker.launch.py", exit_codes, camera="sim", weights=weights)
+    return described(
+        "tracker.launch.py", exit_codes, camera="sim", weights=weights, use_sim_time="true"
+    )
 
 
 @pytest.mark.launch(fixture=with_simulator)
@@ -159,5 +163,7 @@ def test_the_simulated_camera_is_a_16_bit_core(observer, exit_codes):
     detections = observer.listen(Detection2DArray, "/mlss_tracker/detections")
     observer.until(lambda: images and detections, "a picture and its detections")
     assert (images[0].encoding, images[0].width, images[0].height) == ("mono16", 640, 512)
+    for node in ("/thermal_camera", "/mlss_tracker"):
+        assert observer.parameters(node, "use_sim_time") == [True], "one clock for both"
     yield
     assert exit_codes == {"tracker_node": 0, "camera_node": 0}

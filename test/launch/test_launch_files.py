@@ -38,6 +38,7 @@ def test_every_argument_has_a_default_and_a_description(path):
     [
         ("tracker", {"params_file": "/nonexistent.yaml"}, "expected a YAML file for params_file"),
         ("tracker", {"camera": "sim", "camera_params": "/no.yaml"}, "for camera_params"),
+        ("tracker", {"init_box": "320x256"}, "expected init_box as 320,256,40,30"),
         ("tracker", {"camera": "spinnaker"}, "spinnaker-camera-driver"),
         ("tracker", {"rviz": "true"}, "-rviz2"),
         ("fleet", {"cameras": "[8up]"}, "expected cameras as [front,rear]"),

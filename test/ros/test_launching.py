@@ -8,6 +8,7 @@ from mlss_tracker_ros.camera_node import CameraNode
 from mlss_tracker_ros.image_plane import METRES_PER_PX
 from mlss_tracker_ros.launching import (
     DRIVERS,
+    box_numbers,
     camera_names,
     require_package,
     rviz_remappings,
@@ -50,6 +51,17 @@ def test_camera_names_are_read_as_people_write_them(text):
 def test_names_that_are_no_namespaces_are_refused(text):
     with pytest.raises(ConfigError, match=r"expected cameras as \[front,rear\]"):
         camera_names(text)
+
+
+@pytest.mark.parametrize("text", ["320,256,40.5,30", "[320, 256, 40.5, 30]"])
+def test_an_init_box_is_read_as_people_write_it(text):
+    assert box_numbers(text) == [320.0, 256.0, 40.5, 30.0]
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "[]"])
+def test_an_init_box_that_is_not_four_numbers_is_refused(text):
+    with pytest.raises(ConfigError, match="expected init_box as 320,256,40,30"):
+        box_numbers(text)
 
 
 def test_every_driver_has_a_parameter_file_for_a_thermal_core(repository):
