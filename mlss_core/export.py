@@ -182,8 +182,9 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
     patches = torch.zeros(2, 1, patch_px, patch_px)
     exemplar_graph = ExemplarGraph(folded).eval()
     templates = exemplar_graph(patches)
-    stem = out.with_suffix("") if out.suffix == ".onnx" else out
-    paths = (stem.with_suffix(".exemplar.onnx"), stem.with_suffix(".instance.onnx"))
+    name = out.name.removesuffix(".onnx")
+    paths = (out.with_name(f"{name}.exemplar.onnx"), out.with_name(f"{name}.instance.onnx"))
+    out.parent.mkdir(parents=True, exist_ok=True)
     header = json.dumps(network.params.__dict__, sort_keys=True)
     jobs: tuple[tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]], ...] = (
         (exemplar_graph, (patches,), ["exemplar"], ["semantic", "structural"]),

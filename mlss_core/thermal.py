@@ -151,7 +151,7 @@ class ThermalNormalizer:
         low, high = low - missing / 2, high + missing / 2
         grey = counts.astype(np.float32)  # the one array as large as the picture
         grey -= low
-        grey *= 255.0 / (high - low)
+        grey *= 255.0 / ((high - low) or 1.0)  # no span at all: one level, black
         return np.clip(grey, 0, 255, out=grey)
 
 

@@ -19,6 +19,7 @@ from mlss_core.bench import (
     time_tracker,
 )
 from mlss_core.checkpoint import load_network
+from mlss_core.errors import ConfigError
 from mlss_core.runtime import choose_device, choose_precision
 
 
@@ -43,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print a table, write JSON and a plot."""
+    _check(args)
     device = choose_device(args.device)
     network = load_network(args.weights)
     auto = choose_precision("auto", device)
@@ -74,6 +76,18 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         plot(rows, args.plot)
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse now what would fail after minutes of measuring."""
+    if args.frames < 1 or min(args.targets) < 1:
+        raise ConfigError(
+            f"expected --frames and --targets of at least 1, got {args.frames} frames and targets "
+            f"{' '.join(map(str, args.targets))}"
+        )
+    for path in (args.json, args.plot):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"expected a folder for {path}, got none; make {path.parent}")
 
 
 def print_table(rows: list[Timing]) -> None:

@@ -21,7 +21,7 @@ from mlss_core.evaluate.report import (
 )
 from mlss_core.evaluate.results import RunInfo
 from mlss_core.evaluate.run import Job, make_jobs, run_jobs
-from mlss_core.evaluate.sources import Source, collect, names_not_found, read_names
+from mlss_core.evaluate.sources import Source, collect, name_of, names_not_found, read_names
 from mlss_core.evaluate.trackers import PROFILES, TrackerOptions, TrackerSpec, parse_trackers
 
 EPILOG = """trackers:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     _check_labels(specs, args.results)
     names = read_names(args.list)
     sources, unusable = collect(args.roots, names, args.match)
-    found = [source.name for source in sources] + [Path(path).stem for path in unusable]
+    found = [source.name for source in sources] + [name_of(Path(path)) for path in unusable]
     if missing := names_not_found(names or (), args.match, found):
         print(
             f"mlss eval: note: {len(missing)} of {len(names or ())} names of {args.list} are not "

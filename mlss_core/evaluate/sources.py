@@ -10,6 +10,7 @@ from pathlib import Path
 from mlss_core.errors import ConfigError, MlssError, SequenceError
 from mlss_core.evaluate.metrics import first_valid_row
 from mlss_core.sequences import Sequence, find_sequences, load_sequence
+from mlss_core.sequences.load import BAG_SUFFIXES, VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,13 @@ def read_names(path: Path | None) -> list[str] | None:
             f"expected a list of names {path}, got a file that is no text; correct --list"
         ) from error
     names = [line for line in lines if line and not line.startswith("#")]
-    return [Path(name).stem if "/" in name else name for name in names]
+    return [name_of(Path(name)) if "/" in name else name for name in names]
+
+
+def name_of(path: Path) -> str:
+    """Name of the sequence at a path: of a file without its ending, of a folder the whole."""
+    recording = path.suffix.lower() in VIDEO_SUFFIXES | BAG_SUFFIXES
+    return path.stem if recording and not path.is_dir() else path.name
 
 
 def names_not_found(
@@ -126,7 +133,7 @@ def names_not_found(
 
 
 def _wanted(path: Path, patterns: Collection[str] | None, match: str | None) -> bool:
-    name = path.resolve().name if path.is_dir() else path.stem
+    name = name_of(path.resolve())
     if match is not None and not fnmatch.fnmatchcase(name, match):
         return False
     return patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

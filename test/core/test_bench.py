@@ -24,6 +24,22 @@ def test_three_channel_network_computes_the_same():
     torch.testing.assert_close(wide.semantic, narrow.semantic, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--frames 0", "frames"),
+        ("--targets 1 0", "targets"),
+        ("--json absent/bench.json", "absent"),
+        ("--plot absent/bench.png", "absent"),
+    ],
+)
+def test_bench_refuses_before_it_measures(monkeypatch, capsys, option, reason):
+    monkeypatch.setattr("mlss_core.commands.bench.measure_peak_flops", pytest.fail)
+    assert main(["bench", "--device", "cpu", *option.split()]) == 2
+    assert (message := capsys.readouterr().err).startswith("mlss: error: expected")
+    assert reason in message
+
+
 @pytest.mark.slow
 def test_bench_writes_every_stage_beside_the_plain_path_and_opencv(tmp_path, capsys):
     weights, out = tmp_path / "net.safetensors", tmp_path / "bench.json"

@@ -236,6 +236,20 @@ def test_lists_and_patterns_choose_sequences(tmp_path):
     assert list(results_of(tmp_path / "b")["sequences"]) == ["IR_BIRD_001", "IR_BIRD_002"]
 
 
+def test_a_listed_folder_keeps_the_dot_in_its_name(tmp_path, capsys):
+    folder = write_sequence(tmp_path / "data", "walk.v1", frames=3)
+    names = tmp_path / "names.txt"
+    names.write_text(f"{folder}\n")
+    words = [tmp_path / "data", "--list", names, "--out", tmp_path / "out"]
+    assert evaluate(*words, trackers="static") == 0
+    assert list(results_of(tmp_path / "out")["sequences"]) == ["walk.v1"]
+    label_file(folder).write_text("1,1,2,2\n")  # there, but of no use
+    write_sequence(tmp_path / "data", "other", frames=3)
+    names.write_text("walk.v1\nother\n")
+    assert evaluate(*words, trackers="static") == 1
+    assert "not there" not in capsys.readouterr().err
+
+
 def test_names_of_a_list_that_are_not_there_are_told(tmp_path, capsys):
     for name in ("IR_BIRD_001", "IR_DRONE_001"):
         write_sequence(tmp_path / "data", name, frames=3)

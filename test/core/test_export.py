@@ -6,7 +6,7 @@ from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.cli import main
 from mlss_core.errors import CheckpointError
-from mlss_core.export import MatrixCorrelation, MatrixFilter, OnnxNetwork
+from mlss_core.export import MatrixCorrelation, MatrixFilter, OnnxNetwork, export_onnx
 from mlss_core.model.correlation import CorrelationFilter, cross_correlate
 from mlss_core.params import NetworkParams, PresenceParams, TrackerParams
 from mlss_core.tracker import MLSSTracker
@@ -64,6 +64,12 @@ def test_onnx_runtime_gives_the_same_boxes(network, exported):
     for frame in frames[1:]:
         (a,), (b,) = torch_tracker.update(frame), onnx_tracker.update(frame)
         np.testing.assert_allclose(a.box, b.box, rtol=0, atol=1e-2)
+
+
+def test_a_dot_in_the_name_stays_and_a_missing_folder_is_made(network, tmp_path):
+    paths = export_onnx(network, tmp_path / "new" / "net.v2.onnx")
+    assert [path.name for path in paths] == ["net.v2.exemplar.onnx", "net.v2.instance.onnx"]
+    assert OnnxNetwork(tmp_path / "new" / "net.v2").params == network.params
 
 
 def test_missing_or_foreign_graphs_are_named(tmp_path):

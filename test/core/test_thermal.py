@@ -25,6 +25,14 @@ def test_colour_with_equal_channels_is_that_grey_and_false_colour_its_luminance(
     np.testing.assert_array_equal(grey_counts(false), cv2.cvtColor(false, cv2.COLOR_BGR2GRAY))
 
 
+@pytest.mark.parametrize("settings", [{}, {"normalization": "fixed", "fixed_max": 0.0}])
+def test_a_uniform_frame_is_black_where_no_span_is_asked_for(settings):
+    normalize = ThermalNormalizer(ThermalParams(min_span=0.0, **settings))
+    frame = np.full((40, 50), 0 if settings else 30_000, np.uint16)
+    np.testing.assert_array_equal(normalize(frame), np.zeros((40, 50)))
+    assert normalize.frozen
+
+
 def test_deep_frame_is_stretched_between_its_percentiles():
     frame = counts()
     grey = ThermalNormalizer(ThermalParams())(frame)
