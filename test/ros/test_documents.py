@@ -68,3 +68,12 @@ def test_set_parameters_exist(commands):
     known = {row.name for params in (NodeParams(), tracker_params()) for row in rows(params)}
     for words in selected(commands, "param"):
         assert words[4] in known
+
+
+def test_bags_are_played_as_the_player_takes_them_and_without_the_trackers_old_answers(commands):
+    for words in selected(commands, "bag", "play"):
+        names = [word for word in words[3:] if not word.startswith(("-", "/"))]
+        assert len(names) == max(1, words.count("-i")), "one bag, or each after its own -i"
+        if "--clock" in words and names == ["flight"]:  # tracked anew
+            topics = words[words.index("--topics") + 1 :]
+            assert topics == ["/image_raw", "/mlss_tracker/init_box"]
