@@ -79,15 +79,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table, write the report."""
     specs = parse_trackers(args.trackers)
     _check_labels(specs, args.results)
-    names = read_names(args.list)
-    sources, unusable = collect(args.roots, names, args.match)
-    found = [source.name for source in sources] + [name_of(Path(path)) for path in unusable]
-    if missing := names_not_found(names or (), args.match, found):
-        print(
-            f"mlss eval: note: {len(missing)} of {len(names or ())} names of {args.list} are not "
-            f"there: {', '.join(missing)}",
-            file=sys.stderr,
-        )
+    sources, unusable = _choose_sources(args)
     options = TrackerOptions(args.weights, args.device, args.precision)
     corruptions = parse_corruptions(args.corrupt, args.levels, args.seed)
     environment = _environment(args, specs)  # an unknown device is told before hours of work
@@ -117,6 +109,28 @@ def run(args: argparse.Namespace) -> int:
     for line in dict.fromkeys(failures):
         print(f"mlss eval: failed: {line}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _choose_sources(args: argparse.Namespace) -> tuple[list[Source], dict[str, str]]:
+    """Sequences to evaluate, and those that cannot be; tells of names that are not there."""
+    if args.out.resolve() in {root.resolve() for root in args.roots}:
+        raise ConfigError(
+            f"expected a folder of its own for --out, got {args.out}, whose plots would count as "
+            "a sequence; choose another"
+        )
+    names = read_names(args.list)
+    sources, unusable = collect(args.roots, names, args.match)
+    plots = [path for path in unusable if Path(path).resolve() == args.out.resolve()]
+    for path in plots:  # of the run before
+        del unusable[path]
+    found = [source.name for source in sources] + [name_of(Path(path)) for path in unusable]
+    if missing := names_not_found(names or (), args.match, found):
+        print(
+            f"mlss eval: note: {len(missing)} of {len(names or ())} names of {args.list} are not "
+            f"there: {', '.join(missing)}",
+            file=sys.stderr,
+        )
+    return sources, unusable
 
 
 def parse_corruptions(kinds: str, levels: str, seed: int) -> list[Corruption]:

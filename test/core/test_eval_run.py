@@ -295,6 +295,17 @@ def test_a_tracker_of_ones_own_runs_again_when_its_file_changed(tmp_path, monkey
     tracker_key(TrackerSpec.parse("no_such.module:Mine"), TrackerOptions())  # told when it runs
 
 
+def test_the_reports_own_plots_are_no_sequence(tmp_path, capsys):
+    data = tmp_path / "data"
+    write_sequence(data, "walk", frames=3)
+    words = ["eval", str(data), "--trackers", "static", "--jobs", "1", "--out"]
+    for _ in range(2):
+        assert cli.main([*words, str(data / "report")]) == 0
+    assert (data / "report" / "success.png").is_file()
+    assert cli.main([*words, str(data)]) == 2
+    assert "expected a folder of its own for --out" in capsys.readouterr().err
+
+
 def test_two_sequences_of_one_name_are_refused(tmp_path, capsys):
     write_sequence(tmp_path / "a", "walk")
     write_sequence(tmp_path / "b", "walk")
