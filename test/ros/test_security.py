@@ -58,6 +58,7 @@ def used(client, node: str, namespace: str) -> dict[str, set[str]]:
 def camera(ros_context, namespace):
     overrides = [Parameter("sim.frames", value=1), Parameter("sim.width", value=160)]
     overrides.append(Parameter("sim.height", value=128))
+    overrides.append(Parameter("pace_topic", value="mlss_tracker/detections"))
     node = CameraNode(context=ros_context, namespace=namespace, parameter_overrides=overrides)
     yield node
     node.destroy_node()
