@@ -236,6 +236,14 @@ class ThermalParams(Checked):
     crop_top: int = param(0, "Rows cut from the top (telemetry).", "px", (0, 4096))
     crop_bottom: int = param(0, "Rows cut from the bottom (telemetry).", "px", (0, 4096))
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.normalization == "fixed" and self.fixed_min >= self.fixed_max:
+            raise ConfigError(
+                f"expected fixed_min below fixed_max, got {self.fixed_min:g} and "
+                f"{self.fixed_max:g}; exchange them"
+            )
+
 
 @dataclass(frozen=True)
 class PresenceParams(Checked):

@@ -124,6 +124,16 @@ def test_a_refused_change_says_why_and_changes_nothing(make_node, name, value, r
     assert node.get_parameter(name).value == before
 
 
+def test_limits_the_wrong_way_round_are_refused_while_they_count(make_node):
+    node = make_node({"thermal.fixed_min": 9000.0, "thermal.fixed_max": 7000.0})
+    declare_params(node, tracker_params())
+    node.add_on_set_parameters_callback(lambda c: check_changes(node, c, tracker_params()))
+    (answer,) = node.set_parameters([Parameter("thermal.normalization", value="fixed")])
+    assert "expected fixed_min below fixed_max, got 9000 and 7000" in answer.reason
+    assert node.set_parameters([Parameter("thermal.fixed_max", value=9500.0)])[0].successful
+    assert node.set_parameters([Parameter("thermal.normalization", value="fixed")])[0].successful
+
+
 def test_a_good_change_is_taken(make_node):
     node = make_node()
     declare_params(node, tracker_params())
