@@ -238,9 +238,9 @@ class ThermalParams(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.normalization == "fixed" and self.fixed_min >= self.fixed_max:
+        if self.normalization == "fixed" and self.fixed_min > self.fixed_max:
             raise ConfigError(
-                f"expected fixed_min below fixed_max, got {self.fixed_min:g} and "
+                f"expected fixed_min not above fixed_max, got {self.fixed_min:g} and "
                 f"{self.fixed_max:g}; exchange them"
             )
 

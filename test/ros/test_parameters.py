@@ -129,7 +129,7 @@ def test_limits_the_wrong_way_round_are_refused_while_they_count(make_node):
     declare_params(node, tracker_params())
     node.add_on_set_parameters_callback(lambda c: check_changes(node, c, tracker_params()))
     (answer,) = node.set_parameters([Parameter("thermal.normalization", value="fixed")])
-    assert "expected fixed_min below fixed_max, got 9000 and 7000" in answer.reason
+    assert "expected fixed_min not above fixed_max, got 9000 and 7000" in answer.reason
     assert node.set_parameters([Parameter("thermal.fixed_max", value=9500.0)])[0].successful
     assert node.set_parameters([Parameter("thermal.normalization", value="fixed")])[0].successful
 
