@@ -292,7 +292,7 @@ class MLSSTracker:
 
     def _shift_rows(self, box: Box, sign: int) -> Box:
         """Between boxes of the raw frame (+1) and of the frame without telemetry rows (-1)."""
-        return box._replace(cy=box.cy + sign * self.params.thermal.crop_top)
+        return box._replace(cy=box.cy + sign * self._normalize.params.crop_top)
 
     def _result(self, target: Target, state: TrackState) -> TrackResult:
         lost = target.state is TrackState.LOST

@@ -246,6 +246,17 @@ def test_boxes_are_in_px_of_the_frame_with_its_telemetry_rows(network):
         np.testing.assert_allclose(b.box, a.box._replace(cy=a.box.cy + 4), rtol=0, atol=1e-4)
 
 
+def test_rows_that_are_cut_only_from_the_next_start_on_move_no_box(network):
+    frames = seeded_frames(3)
+    plain, changed = make_tracker(network), make_tracker(network)
+    for tracker in (plain, changed):
+        tracker.initialize(frames[0], seeded_box())
+    changed.params = TrackerParams(presence=ALWAYS_PRESENT, thermal=ThermalParams(crop_top=20))
+    assert changed.update(frames[1]) == plain.update(frames[1])
+    changed.initialize(frames[1], seeded_box(1), "b")
+    assert changed.update(frames[2])[1].box.cy == pytest.approx(seeded_box(2).cy, abs=4)
+
+
 def test_reference_profile_is_plain_float32():
     params = tracker_params("reference")
     tracker = MLSSTracker(seeded_network(), params, device="cpu", precision="bf16")
