@@ -136,10 +136,14 @@ def _write_shards(
         return
     with concurrent.futures.ProcessPoolExecutor(workers) as pool:
         jobs = [pool.submit(write_shard, stem, tracks, params) for stem, tracks in shards]
-        for job in concurrent.futures.as_completed(jobs):
-            job.result()
-            left -= 1
-            yield left
+        try:
+            for job in concurrent.futures.as_completed(jobs):
+                job.result()
+                left -= 1
+                yield left
+        except BaseException:  # Ctrl-C, a full disk: what has not begun does not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _keep_settings(path: Path, params: CurateParams, sources: Sequence[Path]) -> None:

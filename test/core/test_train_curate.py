@@ -189,6 +189,15 @@ def test_processes_make_the_same_folder_as_one(tmp_path):
             assert alone_bytes == (tmp_path / "shared" / name).read_bytes()
 
 
+def test_a_shard_that_cannot_be_written_ends_the_run_and_not_only_itself(tmp_path):
+    for number in range(40):
+        write_otb(tmp_path / "data" / f"walk_{number}")
+    (tmp_path / "crops" / "data_0000.npy.part").mkdir(parents=True)
+    with pytest.raises(SequenceError, match="run the same command again"):
+        curate([tmp_path / "data"], tmp_path / "crops", CurateParams(every=1), 1, 1)
+    assert len(list((tmp_path / "crops").glob("data_*.json"))) < 20  # finished ones are kept
+
+
 def test_last_numbers_of_every_series_are_held_out(tmp_path):
     names = [f"IR_BIRD_{n:03d}.mp4" for n in range(1, 21)] + [f"DRONE_{n}.mp4" for n in range(10)]
     held_out = split_by_blocks([tmp_path / name for name in names], 0.1)
