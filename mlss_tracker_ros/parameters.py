@@ -130,6 +130,7 @@ class NodeParams(Checked):
 _STRUCTURAL = ("search.resampling", "box.")  # read once, as the networks are prepared
 _WHEN = {
     "thermal": "Takes effect when the next target starts without others being followed.",
+    "search.region_scale": "A change loses the targets that are followed: start them again.",
 }
 
 
@@ -152,7 +153,7 @@ class Row(NamedTuple):
             parts.append(f"One of: {', '.join(map(str, meta['choices']))}.")
         if meta.get("source"):
             parts.append(f"Source: {meta['source']}.")
-        parts.append(_WHEN.get(self.name.partition(".")[0], ""))
+        parts += [_WHEN.get(name, "") for name in (self.name.partition(".")[0], self.name)]
         return " ".join(part for part in parts if part)
 
 
@@ -171,10 +172,7 @@ def rows(params: Any, prefix: str = "") -> Iterator[Row]:
 def declare_params(node: Node, params: Any, read_only: bool = False) -> None:
     """Declare every field of a parameter dataclass, its values being the defaults.
 
-    Args:
-        node: that has the parameters.
-        params: value of the dataclass.
-        read_only: none can be changed while the node runs: it reads them at its start alone.
+    With `read_only` none can be changed later: the node reads them at its start alone.
 
     Raises:
         ConfigError: a value given at start has the wrong type or is out of range.

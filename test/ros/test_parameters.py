@@ -143,6 +143,13 @@ def test_a_good_change_is_taken(make_node):
     assert load_params(node, tracker_params()).presence.lost_after == 3
 
 
+def test_descriptions_say_what_a_change_does_to_targets_that_are_followed(make_node):
+    node = make_node()
+    declare_params(node, tracker_params())
+    assert "next target starts" in node.describe_parameter("thermal.crop_top").description
+    assert "start them again" in node.describe_parameter("search.region_scale").description
+
+
 def test_the_shipped_yaml_is_the_table(repository):
     path = repository / "config" / "tracker.yaml"
     assert path.read_text() == as_yaml(), "run python -m mlss_tracker_ros.parameters > " + str(
