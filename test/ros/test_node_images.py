@@ -143,7 +143,12 @@ def test_reliable_and_best_effort_cameras_are_heard(
     make_tracker(namespace)
     client = make_client(namespace, reliable=reliable)
     client.connect()
-    assert client.track().detections == []
+
+    def answered():  # best effort: a busy computer may lose the first images
+        client.send_frame()
+        return client.detections
+
+    assert client.until(answered, "an answer")[0].detections == []
 
 
 def test_every_image_of_a_recording_is_answered_in_order(namespace, make_tracker, make_client):
