@@ -6,7 +6,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mlss_core.checkpoint import load_network, save_checkpoint
+from mlss_core.checkpoint import (
+    BOX_HEAD_FORMAT,
+    DEFAULT_BOX_HEAD,
+    DEFAULT_WEIGHTS,
+    FORMAT,
+    load_network,
+    read_checkpoint,
+    save_checkpoint,
+)
 from mlss_core.errors import CheckpointError
 from mlss_core.model import MLSSNet
 from mlss_core.params import NetworkParams
@@ -83,3 +91,12 @@ def test_full_disk_leaves_the_older_checkpoint_whole(saved, monkeypatch):
     with pytest.raises(CheckpointError, match="No space left"):
         save_checkpoint(path, network)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [(DEFAULT_WEIGHTS, FORMAT), (DEFAULT_BOX_HEAD, BOX_HEAD_FORMAT)]
+)
+def test_shipped_weights_name_no_folder_of_the_machine_that_trained_them(path, kind):
+    _, header = read_checkpoint(path, kind)
+    assert '"/' not in json.dumps(header).replace("\\", "")
+    assert header["trained"]
