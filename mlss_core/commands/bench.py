@@ -20,7 +20,10 @@ from mlss_core.bench import (
 )
 from mlss_core.checkpoint import load_network
 from mlss_core.errors import ConfigError
+from mlss_core.evaluate.peers import OpenCvTracker
 from mlss_core.runtime import choose_device, choose_precision
+
+PEERS = ("csrt", "kcf")  # of OpenCV, measured beside ours
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     for setting in tqdm(settings, desc="mlss bench", unit="setting", disable=None):
         peak = peaks[setting.precision]
         rows.append(time_tracker(network, setting, device, args.frames, peak))
-    rows += [time_opencv(kind, args.frames) for kind in ("csrt", "kcf")]
+    rows += [time_opencv(kind, args.frames) for kind in PEERS]
     about = machine(device)
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     for precision, peak in peaks.items():
@@ -88,6 +91,8 @@ def _check(args: argparse.Namespace) -> None:
     for path in (args.json, args.plot):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"expected a folder for {path}, got none; make {path.parent}")
+    for kind in PEERS:
+        OpenCvTracker(kind)  # refuses an OpenCV that has no such tracker
 
 
 def print_table(rows: list[Timing]) -> None:

@@ -134,12 +134,13 @@ def _choose_sources(args: argparse.Namespace) -> tuple[list[Source], dict[str, s
 
 
 def parse_corruptions(kinds: str, levels: str, seed: int) -> list[Corruption]:
-    """Every kind at every level.
+    """Every kind at every level, each once.
 
     Raises:
         ConfigError: unknown kind or level.
     """
-    names = list(LEVELS) if kinds == "all" else [k.strip() for k in kinds.split(",") if k.strip()]
+    given = LEVELS if kinds == "all" else [k.strip() for k in kinds.split(",") if k.strip()]
+    names = dict.fromkeys(given)  # each once, in the order given
     try:
         numbers = sorted({int(level) for level in levels.split(",")})
     except ValueError as error:

@@ -153,6 +153,7 @@ def tracker_key(spec: TrackerSpec, options: TrackerOptions) -> dict[str, str]:
 
     Raises:
         CheckpointError: the weights file is missing.
+        ConfigError: no such device or precision.
     """
     key = {"tracker": spec.kind, "files": " ".join(_digest(path) for path in spec.files)}
     if spec.kind in PROFILES:
@@ -165,7 +166,11 @@ def tracker_key(spec: TrackerSpec, options: TrackerOptions) -> dict[str, str]:
         code = [*root.glob("*.py"), *root.glob("model/*.py"), *root.glob("weights/*.safetensors")]
         key["code"] = digest("".join(map(_digest, sorted(code))).encode())
         key["weights"] = _digest(weights) if weights else ""
-        key["device"], key["precision"] = options.device, options.precision
+        from mlss_core.runtime import choose_device, choose_precision
+
+        device = choose_device(options.device)  # auto is another one on another machine
+        key["device"] = str(device)
+        key["precision"] = choose_precision(options.precision, device)
     elif spec.kind in PEERS:
         import cv2
 

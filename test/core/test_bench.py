@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,6 +39,13 @@ def test_bench_refuses_before_it_measures(monkeypatch, capsys, option, reason):
     assert main(["bench", "--device", "cpu", *option.split()]) == 2
     assert (message := capsys.readouterr().err).startswith("mlss: error: expected")
     assert reason in message
+
+
+def test_bench_misses_opencv_contrib_before_it_measures(monkeypatch, capsys):
+    monkeypatch.setattr("mlss_core.commands.bench.measure_peak_flops", pytest.fail)
+    monkeypatch.setattr("mlss_core.evaluate.peers.cv2", SimpleNamespace(__version__="4.0"))
+    assert main(["bench", "--device", "cpu"]) == 2
+    assert "install opencv-contrib-python-headless" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from eval_sequences import write_sequence
 
+from mlss_core.commands.eval import parse_corruptions
 from mlss_core.errors import ConfigError
 from mlss_core.evaluate.corrupt import LEVELS, Corruption, corrupt
 from mlss_core.evaluate.sources import open_source
@@ -118,3 +119,10 @@ def test_no_corruption_gives_the_sequence_itself(sequence):
 def test_unknown_damage_is_refused(kind, level):
     with pytest.raises(ConfigError, match="expected a"):
         Corruption(kind, level)
+
+
+@pytest.mark.parametrize("kinds", ["noise,blur", "noise, blur,noise", "noise,noise,blur,blur"])
+def test_a_kind_named_twice_counts_once(kinds):
+    expected = [Corruption("noise", 1), Corruption("noise", 3)]
+    expected += [Corruption("blur", 1), Corruption("blur", 3)]
+    assert parse_corruptions(kinds, "3,1,1", 0) == expected

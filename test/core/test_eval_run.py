@@ -386,3 +386,13 @@ def test_other_weights_or_precision_are_another_run(tmp_path):
         keys.append(tracker_key(spec, options))
         assert tracker_key(spec, options) == keys[-1]
     assert keys[0] != keys[1] != keys[2]
+
+
+def test_auto_on_another_machine_is_another_run(monkeypatch):
+    spec, keys = TrackerSpec.parse("mlssnet"), []
+    for fast_bf16 in (False, True):
+        monkeypatch.setattr("mlss_core.runtime._cpu_multiplies_bf16", lambda fast=fast_bf16: fast)
+        keys.append(tracker_key(spec, TrackerOptions(device="cpu")))
+    assert keys[0] != keys[1] == tracker_key(spec, TrackerOptions(None, "cpu", "bf16"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert tracker_key(spec, TrackerOptions()) == keys[1]
