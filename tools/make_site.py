@@ -104,7 +104,7 @@ def parameters_page() -> str:
             "",
             "## tracker_node",
             "",
-            "`read-only` ones are given at start; the others can be set while the node runs.",
+            "*read-only* ones are given at start; the others can be set while the node runs.",
             "",
             *table(NodeParams()),
             "",
@@ -117,15 +117,15 @@ def parameters_page() -> str:
             "",
             "## camera_node",
             "",
-            *table(CameraParams()),
+            *table(CameraParams(), read_only=True),
             "",
             "`sim.*`: the simulated scene, as `mlss simulate` takes it.",
             "",
-            *table(SceneParams(), prefix="sim."),
+            *table(SceneParams(), prefix="sim.", read_only=True),
             "",
             "## box_picker",
             "",
-            *table(PickerParams()),
+            *table(PickerParams(), read_only=True),
             "",
             "## Training",
             "",
@@ -137,8 +137,10 @@ def parameters_page() -> str:
     )
 
 
-def table(params: Any, other: dict[str, Any] | None = None, prefix: str = "") -> Iterator[str]:
-    """Lines of a Markdown table of a parameter dataclass."""
+def table(
+    params: Any, other: dict[str, Any] | None = None, prefix: str = "", read_only: bool = False
+) -> Iterator[str]:
+    """Lines of a Markdown table of a parameter dataclass; with `read_only` all of them are."""
     yield f"| name | default |{' `reference` |' if other else ''} unit | range | meaning |"
     yield f"|---|---|{'---|' if other else ''}---|---|---|"
     for row in rows(params, prefix):
@@ -154,8 +156,8 @@ def table(params: Any, other: dict[str, Any] | None = None, prefix: str = "") ->
         if other:
             differs = other[row.name] != row.default
             cells.append(f"`{shown(other[row.name])}`" if differs else "")
-        read_only = " *read-only*" if row.read_only else ""
-        yield f"| {' | '.join([*cells, meta.get('unit', ''), limits, meaning + read_only])} |"
+        mark = " *read-only*" if read_only or row.read_only else ""
+        yield f"| {' | '.join([*cells, meta.get('unit', ''), limits, meaning + mark])} |"
 
 
 def shown(value: Any) -> str:

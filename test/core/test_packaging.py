@@ -34,6 +34,8 @@ ROS_PACKAGES = {
 }
 # Import name -> name on the package index, where they differ.
 DISTRIBUTIONS = {"cv2": "opencv-contrib-python-headless", "yaml": "pyyaml"}
+# Without a key of rosdep that a released package may depend on: they come from pip.
+NO_ROSDEP_KEY = {"torch", "safetensors", "onnx", "onnxruntime", "rosbags", "trax", "cv_bridge"}
 # Imported only where installed: their absence is handled.
 OPTIONAL = {"cv_bridge", "trax"}
 
@@ -75,6 +77,22 @@ def test_manifest_names_every_ros_package_that_is_imported(repository):
     imported = imported_packages(repository / "mlss_tracker_ros")
     imported |= imported_packages(repository / "launch")
     assert imported & ROS_PACKAGES <= declared
+
+
+def test_manifest_names_the_rosdep_key_of_every_python_package(repository):
+    root = manifest(repository)
+    declared = {element.text for element in root if element.tag.endswith("depend")}
+    at_run_time = {element.text for element in root if element.tag in ("depend", "exec_depend")}
+    own = {path.stem for place in ("test", "tools") for path in (repository / place).rglob("*.py")}
+    imported = imported_packages(repository / "test") - own
+    for folder in ("mlss_core", "mlss_tracker_ros"):
+        imported |= imported_packages(repository / folder)
+    keys = {name: f"python3-{name}" for name in imported - NO_ROSDEP_KEY} | {"cv2": "python3-opencv"}
+    assert [key for name, key in keys.items() if not declared & {name, key}] == []
+    asked = re.search(r"install_requires=\[(.*?)\]", (repository / "setup.py").read_text(), re.DOTALL)
+    required = set(re.findall(r'"([a-z0-9]+)', asked[1])) - NO_ROSDEP_KEY
+    missing = {f"python3-{name}" for name in required} - at_run_time
+    assert missing == set()
 
 
 def test_requirements_name_every_package_that_is_imported(repository):

@@ -77,3 +77,16 @@ def test_bags_are_played_as_the_player_takes_them_and_without_the_trackers_old_a
         if "--clock" in words and names == ["flight"]:  # tracked anew
             topics = words[words.index("--topics") + 1 :]
             assert topics == ["/image_raw", "/mlss_tracker/init_box"]
+
+
+def test_the_sites_parameters_of_camera_and_picker_are_read_only():
+    pytest.importorskip("mkdocs", reason="needs the extra docs")
+    from make_site import parameters_page
+
+    page = parameters_page()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    for name, first in (("camera_node", "source"), ("box_picker", "tracker")):
+        rows = [line for line in sections[name].splitlines() if line.startswith("| `")]
+        assert rows[0].startswith(f"| `{first}`")
+        assert [row for row in rows if not row.endswith(" *read-only* |")] == []
+    assert "`class_id` | `\"target\"` |  |  | hypothesis.class_id of every detection. |" in page
