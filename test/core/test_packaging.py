@@ -87,10 +87,12 @@ def test_manifest_names_the_rosdep_key_of_every_python_package(repository):
     imported = imported_packages(repository / "test") - own
     for folder in ("mlss_core", "mlss_tracker_ros"):
         imported |= imported_packages(repository / folder)
-    keys = {name: f"python3-{name}" for name in imported - NO_ROSDEP_KEY} | {"cv2": "python3-opencv"}
+    keys = {name: f"python3-{name}" for name in imported - NO_ROSDEP_KEY}
+    keys["cv2"] = "python3-opencv"
     assert [key for name, key in keys.items() if not declared & {name, key}] == []
-    asked = re.search(r"install_requires=\[(.*?)\]", (repository / "setup.py").read_text(), re.DOTALL)
-    required = set(re.findall(r'"([a-z0-9]+)', asked[1])) - NO_ROSDEP_KEY
+    text = (repository / "setup.py").read_text()
+    asked = re.search(r"install_requires=\[(.*?)\]", text, re.DOTALL)[1]
+    required = set(re.findall(r'"([a-z0-9]+)', asked)) - NO_ROSDEP_KEY
     missing = {f"python3-{name}" for name in required} - at_run_time
     assert missing == set()
 

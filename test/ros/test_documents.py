@@ -89,4 +89,4 @@ def test_the_sites_parameters_of_camera_and_picker_are_read_only():
         rows = [line for line in sections[name].splitlines() if line.startswith("| `")]
         assert rows[0].startswith(f"| `{first}`")
         assert [row for row in rows if not row.endswith(" *read-only* |")] == []
-    assert "`class_id` | `\"target\"` |  |  | hypothesis.class_id of every detection. |" in page
+    assert '`class_id` | `"target"` |  |  | hypothesis.class_id of every detection. |' in page
