@@ -26,8 +26,9 @@ from mlss_core.checked import Checked
 from mlss_core.draw import GROUND_TRUTH_COLOUR, STATE_COLOURS, display_picture, draw_box, draw_text
 from mlss_core.errors import FrameError, MlssError
 from mlss_core.presence import TrackState
+from mlss_tracker_ros.compressed_images import frame_from_compressed
 from mlss_tracker_ros.detections import box_from_detection, detection_from_box
-from mlss_tracker_ros.image_conversion import frame_from_compressed, frame_from_image
+from mlss_tracker_ros.image_conversion import frame_from_image
 from mlss_tracker_ros.parameters import declare_params, load_params, setting
 from mlss_tracker_ros.picking import Drag, View, fitting_view
 from mlss_tracker_ros.reporter import LATCHED

@@ -12,12 +12,9 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from mlss_tracker_ros.compressed_images import frame_from_compressed, loses_thermal_depth
 from mlss_tracker_ros.diagnostics import describe_publishers
-from mlss_tracker_ros.image_conversion import (
-    frame_from_compressed,
-    frame_from_image,
-    loses_thermal_depth,
-)
+from mlss_tracker_ros.image_conversion import frame_from_image
 from mlss_tracker_ros.input_monitor import InputMonitor
 
 if TYPE_CHECKING:

@@ -22,13 +22,13 @@ from mlss_core.params import tracker_params
 from mlss_core.presence import TrackState
 from mlss_core.thermal import check_frame
 from mlss_tracker_ros.camera_node import CameraParams
+from mlss_tracker_ros.compressed_images import frame_from_compressed
 from mlss_tracker_ros.debug_image import debug_picture
 from mlss_tracker_ros.detections import box_from_detection, detections_from_results
 from mlss_tracker_ros.frame_buffer import FrameBuffer
 from mlss_tracker_ros.image_conversion import (
     DIRECT_ENCODINGS,
     MAX_FRAME_PIXELS,
-    frame_from_compressed,
     frame_from_image,
 )
 from mlss_tracker_ros.init_requests import CornerPair, request_from_detection, request_from_roi

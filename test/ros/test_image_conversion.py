@@ -14,13 +14,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mlss_core.errors import FrameError
+from mlss_tracker_ros.compressed_images import frame_from_compressed, loses_thermal_depth
 from mlss_tracker_ros.image_conversion import (
     DIRECT_ENCODINGS,
     MAX_FRAME_PIXELS,
-    frame_from_compressed,
     frame_from_image,
     image_from_frame,
-    loses_thermal_depth,
 )
 
 # encoding -> bytes of a channel, struct letter, positions of blue, green, red (None: grey)
@@ -264,9 +263,17 @@ def test_a_decompression_bomb_is_refused_by_its_header():
 
 @pytest.mark.parametrize("data", [b"", b"\x00" * 40, b"GIF89a" + bytes(40), b"\xff\xd8\xff\xd9"])
 def test_other_data_than_png_or_jpeg_is_refused(data):
-    message = CompressedImage(format="mono16; compressedDepth png", data=array.array("B", data))
+    message = CompressedImage(format="mono16; png compressed ", data=array.array("B", data))
     with pytest.raises(FrameError, match="expected"):
         frame_from_compressed(message)
+
+
+def test_depth_packing_is_named_together_with_the_topic_to_use():
+    png = bytes(png_of(np.full((40, 50), 3000, np.uint16)).data)
+    data = array.array("B", bytes(12) + png)  # as compressed_depth_image_transport sends it
+    with pytest.raises(FrameError, match="compressedDepth png.*distances.*/compressed") as refusal:
+        frame_from_compressed(CompressedImage(format="16UC1; compressedDepth png", data=data))
+    assert "set the publisher's" not in str(refusal.value)
 
 
 @settings(max_examples=150, deadline=None)

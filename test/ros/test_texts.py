@@ -7,8 +7,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2D
 
 from mlss_core.errors import BoxError, FrameError
+from mlss_tracker_ros.compressed_images import frame_from_compressed
 from mlss_tracker_ros.frame_buffer import FrameBuffer
-from mlss_tracker_ros.image_conversion import frame_from_compressed, frame_from_image
+from mlss_tracker_ros.image_conversion import frame_from_image
 from mlss_tracker_ros.init_requests import request_from_detection
 from mlss_tracker_ros.input_monitor import describe_image, message_bytes
 from mlss_tracker_ros.texts import short
