@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ from mlss_tracker_ros.running import run_node
 
 DEFAULT_RATE_HZ = 30.0
 COUNTS_PER_GREY = 64  # 8-bit grey to the 14-bit counts of a thermal core
+PACE_PATIENCE_S = 5.0  # refused images are never answered, however long one waits
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class CameraParams(Checked):
     pace_topic: str = setting(
         "",
         "Detections that answer the images: the camera stays at most pace_window images ahead of "
-        "them, so that a slow tracker misses none; empty: it keeps its rate.",
+        "them, so that a slow tracker misses none; after 5 s without an answer it goes on; empty: "
+        "it keeps its rate.",
     )
     pace_window: int = setting(4, "Images that may be unanswered.", "images", (1, 10_000))
     preload: bool = setting(True, "Hold every frame in memory before the first one is published.")
@@ -114,6 +117,7 @@ class CameraNode(Node):
         self.get_logger().info(f"reading {self._count} images of {self._source}")
         self._frames = [self._frame(n) for n in range(self._count)] if params.preload else None
         self._unanswered: list[tuple[int, int]] = []  # stamps, the oldest first
+        self._waits_since_s = 0.0  # steady time of the last image or answer
         if params.pace_topic:
             self.create_subscription(Detection2DArray, params.pace_topic, self._on_answer, 100)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # plays without /clock too
@@ -129,16 +133,22 @@ class CameraNode(Node):
             self._timer.cancel()
             self._report("FINISHED")
             return
-        if len(self._unanswered) >= self._params.pace_window:
+        if len(self._unanswered) >= self._params.pace_window and not self._waited_enough():
             return
         header = Header(frame_id=self._params.frame_id, stamp=self._stamp(index))
         frame = self._frames[index] if self._frames is not None else self._frame(index)
         try:
             self._images.publish(image_from_frame(frame, header))
-        except RuntimeError:  # RCLError; keep all: the history is full until subscribers catch up
+        except RuntimeError as error:  # RCLError; keep all: full until subscribers catch up
+            self.get_logger().warning(
+                f"image {self._published + 1} was not published and is tried again until it is; "
+                f"further ones are not told: {error}",
+                once=True,
+            )
             return
         if self._params.pace_topic:
             self._unanswered.append((header.stamp.sec, header.stamp.nanosec))
+            self._waits_since_s = time.monotonic()
         self._truth.publish(self._ground_truth(index, header))
         self._published += 1
         self._report("PLAYING")
@@ -148,6 +158,18 @@ class CameraNode(Node):
         stamp = message.header.stamp.sec, message.header.stamp.nanosec
         if stamp in self._unanswered:
             del self._unanswered[: self._unanswered.index(stamp) + 1]
+            self._waits_since_s = time.monotonic()
+
+    def _waited_enough(self) -> bool:
+        """Whether the unanswered images were given up, because no answer came for long."""
+        if time.monotonic() - self._waits_since_s < PACE_PATIENCE_S:
+            return False
+        self.get_logger().warning(
+            f"no answer on {self._params.pace_topic} to {len(self._unanswered)} images in "
+            f"{PACE_PATIENCE_S:g} s: refused, or nobody tracks; going on without"
+        )
+        self._unanswered.clear()
+        return True
 
     def _awaited(self) -> bool:
         return self._images.get_subscription_count() >= self._params.wait_for_subscribers

@@ -194,6 +194,44 @@ def test_a_camera_goes_on_when_an_image_is_never_answered(
     viewer.until_finished()
 
 
+def test_a_camera_goes_on_when_more_images_than_its_window_are_never_answered(
+    namespace, make_camera, viewer, sequence_folder, monkeypatch, capfd
+):
+    monkeypatch.setattr("mlss_tracker_ros.camera_node.PACE_PATIENCE_S", 0.05)
+    viewer.listen()
+    make_camera(
+        namespace,
+        source=str(sequence_folder),
+        rate=200.0,
+        wait_for_subscribers=1,
+        pace_topic="answers",
+        pace_window=2,
+    )
+    viewer.until_finished()
+    assert len(viewer.images) == FRAMES
+    assert "no answer on answers to 2 images" in capfd.readouterr().err
+
+
+def test_an_image_that_is_not_published_is_told_once_and_tried_again(
+    namespace, make_camera, viewer, sequence_folder, capfd
+):
+    node = make_camera(namespace, source=str(sequence_folder), rate=100.0, wait_for_subscribers=1)
+    publish, failures = node._images.publish, iter(range(3))
+
+    def fail_three_times(message):
+        for n in failures:
+            raise RuntimeError(f"the history is full, time {n}")
+        publish(message)
+
+    node._images.publish = fail_three_times
+    viewer.listen()
+    viewer.until_finished()
+    assert len(viewer.images) == FRAMES
+    told = [line for line in capfd.readouterr().err.splitlines() if "not published" in line]
+    assert len(told) == 1
+    assert "history is full, time 0" in told[0]
+
+
 def test_a_camera_publishes_reliably_as_drivers_do_and_can_be_told_otherwise(
     namespace, make_camera, viewer, sequence_folder
 ):
