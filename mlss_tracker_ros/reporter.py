@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -38,6 +39,7 @@ class Reporter:
         self._state = state
         self._figures = figures
         self._reported: tuple[NodeState, str] | None = None
+        self._reporting = threading.Lock()  # the state published last is the newest one
         self._said_at: dict[str, float] = {}
         self._waiting_logged_at = time.monotonic()
         self._status = node.create_publisher(DiagnosticStatus, "~/status", LATCHED)
@@ -47,8 +49,9 @@ class Reporter:
 
     def report(self) -> None:
         """Publish the status if its state or reason changed."""
-        if self._state() != self._reported:
-            self._publish_status()
+        with self._reporting:
+            if self._state() != self._reported:
+                self._publish_status()
 
     def say(self, text: str) -> None:
         """Log a sentence, at most one a second that starts with the same word."""
@@ -62,7 +65,8 @@ class Reporter:
             self._node.get_logger().warning(text)
 
     def _on_second(self) -> None:
-        self._publish_status()
+        with self._reporting:
+            self._publish_status()
         state, reason = self._state()
         now_s = time.monotonic()
         if state is not NodeState.WAITING_IMAGE:

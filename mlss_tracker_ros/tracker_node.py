@@ -41,6 +41,10 @@ if TYPE_CHECKING:  # on_configure() imports them: torch takes seconds, and Ctrl-
     from mlss_tracker_ros.session import Session, Step
 
 _SUCCESS = TransitionCallbackReturn.SUCCESS
+_HANGS = (
+    "expected the last picture to be done, got a device that is still at it; wait and activate, "
+    "or clean up and configure anew"
+)
 
 
 class TrackerNode(LifecycleNode):
@@ -67,6 +71,7 @@ class TrackerNode(LifecycleNode):
         self._warn_of_unknown_parameters()
         self._tracker: MLSSTracker | None = None
         self._worker: Worker[ImageMessage] | None = None
+        self._hanging: Worker[ImageMessage] | None = None  # with a frame that took too long
         self._offers: list[Outputs | Services] = []  # from configure to cleanup
         self._ears: list[ImageInput | InitTopics] = []  # from activate to deactivate
         self._work = WorkMonitor()
@@ -139,6 +144,9 @@ class TrackerNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and listen to images and requests."""
+        if self._hanging is not None and self._hanging.alive:
+            return self._refuse_transition("activate", _HANGS)
+        self._hanging = None
         try:
             from mlss_tracker_ros.session import Session
 
@@ -192,12 +200,15 @@ class TrackerNode(LifecycleNode):
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
+            if worker.alive:
+                self._hanging = worker
+                self.get_logger().error(_HANGS)
 
     def _release(self) -> None:
         self._stop_listening()
         while self._offers:
             self._offers.pop().close()
-        self._tracker = None
+        self._tracker = self._hanging = None
 
     def _refuse_transition(self, name: str, reason: str) -> TransitionCallbackReturn:
         self.get_logger().error(f"cannot {name}: {reason}")

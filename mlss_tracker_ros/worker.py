@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Message = TypeVar("Message")
 
+CLOSE_TIMEOUT_S = 10.0
+
 
 class Worker(Generic[Message]):
     """Runs a session's steps while there is work; any thread may add frames and commands."""
@@ -37,7 +39,7 @@ class Worker(Generic[Message]):
         self._wake = threading.Condition()
         self._trim = HeapTrimmer()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="tracker", daemon=True)
         self._thread.start()
 
     def add_frame(self, message: Message, stamp_ns: int, size_bytes: int) -> None:
@@ -52,14 +54,24 @@ class Worker(Generic[Message]):
             self._commands.append(command)
             self._wake.notify()
 
-    def close(self, timeout_s: float = 10.0) -> None:
-        """End the thread after the frame in hand, and let go of all frames."""
+    @property
+    def alive(self) -> bool:
+        """Whether the thread may still use the session's tracker."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """End the thread after the frame in hand; it lets go of all frames.
+
+        A device that hangs is waited for no longer than CLOSE_TIMEOUT_S: see `alive`.
+        """
         with self._wake:
             self._closed = True
             self._wake.notify()
-        self._thread.join(timeout_s)
-        if not self._thread.is_alive():
-            self.session.close()
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _live(self) -> None:
+        self._run()
+        self.session.close()
 
     def _run(self) -> None:
         while True:

@@ -6,8 +6,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
+from conftest import PATIENCE_S
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
@@ -69,6 +71,43 @@ def test_the_node_activates_itself_unless_told_otherwise(namespace, make_tracker
     client.connect()
     client.until_status("WAITING_IMAGE")
     assert state_of(client) == State.PRIMARY_STATE_ACTIVE
+
+
+@pytest.mark.parametrize("way_out", ["wait", "clean up"])
+def test_no_worker_runs_the_tracker_of_one_that_hangs(
+    namespace, make_tracker, make_client, monkeypatch, way_out
+):
+    monkeypatch.setattr("mlss_tracker_ros.worker.CLOSE_TIMEOUT_S", 0.1)
+    node, client = make_tracker(namespace), make_client(namespace)
+    client.connect()
+    client.start()
+    hangs, goes_on = threading.Event(), threading.Event()
+    worker, update = node._worker, node._tracker.update
+
+    def hang(*args):
+        hangs.set()
+        goes_on.wait(PATIENCE_S)
+        return update(*args)
+
+    monkeypatch.setattr(node._tracker, "update", hang)
+    client.send_frame()
+    client.until(hangs.is_set, "a device that hangs")
+    assert change(client, Transition.TRANSITION_DEACTIVATE)
+    assert not change(client, Transition.TRANSITION_ACTIVATE)
+    client.until_status("INACTIVE: cannot activate", "still at it", "clean up")
+    if way_out == "wait":
+        goes_on.set()
+        client.until(lambda: not worker.alive, "the end of the picture")
+        assert len(worker.session.buffer) == 0
+    else:
+        assert change(client, Transition.TRANSITION_CLEANUP)
+        assert change(client, Transition.TRANSITION_CONFIGURE)
+    assert change(client, Transition.TRANSITION_ACTIVATE)
+    client.connect()
+    client.start()
+    goes_on.set()
+    client.until(lambda: not worker.alive, "the end of the picture")
+    assert len(client.track().detections) == 1  # what hung has stopped nothing
 
 
 def test_a_deactivated_node_is_deaf_and_comes_back_without_its_target(tracked):

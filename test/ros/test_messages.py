@@ -1,5 +1,8 @@
 """Detections, status, diagnostics, debug picture and image plane, as messages."""
 
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -21,6 +24,7 @@ from mlss_tracker_ros.diagnostics import (
 )
 from mlss_tracker_ros.image_plane import MAX_POINTS, image_plane, pixel_on_plane
 from mlss_tracker_ros.input_monitor import WINDOW, InputMonitor
+from mlss_tracker_ros.reporter import Reporter
 
 BOX = Box(20.5, 10.25, 8.0, 6.0)
 TRACKED = TrackResult("a", BOX, 0.75, TrackState.TRACKING)
@@ -133,3 +137,32 @@ def test_a_large_picture_makes_a_bounded_cloud():
     cloud = image_plane(np.zeros((2160, 3840, 3), np.uint8), Header())
     assert cloud.width * cloud.height <= MAX_POINTS
     assert len(cloud.data) == cloud.row_step * cloud.height
+
+
+def test_the_status_published_last_is_the_newest_when_two_threads_report():
+    state, published = ["OLD"], []
+    slow, goes_on = threading.Event(), threading.Event()
+
+    def figures():
+        if threading.current_thread() is first:
+            slow.set()
+            goes_on.wait(60.0)
+        return {}
+
+    publisher = SimpleNamespace(publish=lambda message: published.append(message.message))
+    node = SimpleNamespace(
+        create_publisher=lambda *_: publisher,
+        create_timer=lambda *_, **__: None,
+        get_fully_qualified_name=lambda: "/node",
+    )
+    reporter = Reporter(node, lambda: (NodeState.IDLE, state[0]), figures)
+    first, second = (threading.Thread(target=reporter.report) for _ in range(2))
+    first.start()
+    assert slow.wait(60.0)
+    state[0] = "NEW"
+    second.start()
+    second.join(0.2)  # it ends here, too early, unless reports wait for each other
+    goes_on.set()
+    first.join(60.0)
+    second.join(60.0)
+    assert published == ["IDLE: OLD", "IDLE: NEW"]
