@@ -6,7 +6,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from mlss_core.errors import BoxError
 from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
+from mlss_tracker_ros.init_requests import InitRequest
 
 Message = TypeVar("Message")
 
@@ -23,6 +25,7 @@ class FrameStream(Generic[Message]):
         """
         self.last: Kept[Message] | None = None  # the frame processed last
         self.dropped = 0  # frames that were passed over
+        self.begins_ns: int | None = None  # stamp of the first frame after the last break
         self._buffer = buffer
         self._every_frame = every_frame
         self._stamp_ns: int | None = None  # of the last picture that could be used
@@ -68,6 +71,20 @@ class FrameStream(Generic[Message]):
         if last is None or last == self._look:
             return ""
         return f"from {_describe(*last)} to {_describe(*self._look)}"
+
+    def check_start(self, request: InitRequest, kept: Kept[Message]) -> None:
+        """Refuse a box that was drawn before the last break, where another frame stands in.
+
+        Raises:
+            BoxError: its picture may have had another size.
+        """
+        stands_in = request.stamp_ns not in (0, kept.stamp_ns)
+        if stands_in and self.begins_ns is not None and request.stamp_ns < self.begins_ns:
+            raise BoxError(
+                f"expected a box drawn on the present pictures, got one of "
+                f"{request.stamp_ns / 1e9:.3f} s, before the stream broke at "
+                f"{self.begins_ns / 1e9:.3f} s; draw it again"
+            )
 
 
 def _describe(shape: tuple[int, ...], dtype: np.dtype) -> str:

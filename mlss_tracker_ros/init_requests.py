@@ -7,6 +7,7 @@ decided later, on the frame it is for (`mlss_core.box.check_box`).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from builtin_interfaces.msg import Time
@@ -80,6 +81,15 @@ def request_from_roi(message: RegionOfInterest) -> InitRequest:
     """
     box = Box.from_roi(message.x_offset, message.y_offset, message.width, message.height)
     return InitRequest(_sized(box))
+
+
+def unknown_target(target_id: str, followed: Iterable[str]) -> BoxError:
+    """Refusal of a stop for a target that is not there."""
+    names = ", ".join(followed) or "none is followed"
+    return BoxError(
+        f"expected the id of a target to stop ({names}), got {target_id!r}; check the id, or "
+        "send positive sizes to start it"
+    )
 
 
 class CornerPair:

@@ -19,7 +19,7 @@ from mlss_core.tracker import TrackResult
 from mlss_tracker_ros.followed_targets import FollowedTargets, Tracker
 from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
 from mlss_tracker_ros.frame_stream import FrameStream
-from mlss_tracker_ros.init_requests import InitRequest
+from mlss_tracker_ros.init_requests import InitRequest, unknown_target
 from mlss_tracker_ros.parameters import NodeParams
 from mlss_tracker_ros.waiting_boxes import Start, WaitingBoxes, frame_for
 
@@ -151,13 +151,7 @@ class Session(Generic[Message]):
             return
         waited, followed = self._boxes.forget(target_id), target_id in self._targets.at
         if not waited and not followed:
-            names = ", ".join(self._targets.at) or "none is followed"
-            self.refuse(
-                BoxError(
-                    f"expected the id of a target to stop ({names}), got {target_id!r}; check "
-                    "the id, or send positive sizes to start it"
-                )
-            )
+            self.refuse(unknown_target(target_id, self._targets.at))
             return
         self._targets.forget(target_id)
         self._event(f"target {target_id!r} stopped by request")
@@ -226,6 +220,9 @@ class Session(Generic[Message]):
         began = time.monotonic()
         try:
             picture = self._decode(kept.frame)
+            check_frame(picture)
+            self._check_look(kept, picture)
+            self._stream.check_start(request, kept)
             result = self._targets.start(picture, request, kept.number, most)
         except (BoxError, FrameError) as error:
             if start.patient:  # it came before any image: the first one it fits may be another
@@ -236,7 +233,6 @@ class Session(Generic[Message]):
             return None
         seconds = time.monotonic() - began
         self._boxes.forget_kept(request.target_id)
-        self._stream.change_of(picture)  # the next one is compared with this
         self._say(f"target {result.target_id!r} started")
         self.reason = ""
         later, upcoming = self.buffer.after(kept.number), self._stream.upcoming
@@ -287,12 +283,16 @@ class Session(Generic[Message]):
         elif back_s >= 0:
             how = "repeats the one before" if back_s == 0 else f"is {back_s * 1e3:.3f} ms earlier"
             self._event(f"image stamp {how}; images are taken as they arrive")
+        self._check_look(kept, picture)
+
+    def _check_look(self, kept: Kept[Message], picture: np.ndarray) -> None:
         change = self._stream.change_of(picture)
         if change:
             self._break_stream(kept, f"image changed {change}")
 
     def _break_stream(self, kept: Kept[Message], what: str) -> None:
         had = ", ".join(self._targets.at)
+        self._stream.begins_ns = kept.stamp_ns
         self.buffer.forget_before(kept.number)
         self._boxes.forget_frames_before(kept.number)
         self._targets.clear()

@@ -210,3 +210,30 @@ def test_boxes_that_wait_for_their_start_are_bounded():
     assert "boxes to wait for their start" in bench.session.reason
     bench.run()
     assert bench.tracker.target_ids == ("target 0", "target 1")
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_box_drawn_before_the_picture_changed_its_size_is_refused(seen):
+    bench = Bench()
+    bench.run_each(3)  # stamps 1.0 to 1.2
+    bench.session.buffer.forget_before(2)
+    bench.send(round(1.3 * S), size=(96, 128))
+    if seen:
+        bench.run()
+    bench.session.request(InitRequest(BOX, round(1.1 * S), "a"))
+    assert bench.run() == ([] if seen else [(3, ())])
+    assert bench.tracker.calls == []
+    assert any("before the stream broke at 1.300 s; draw it again" in said for said in bench.said)
+    bench.session.request(InitRequest(BOX, round(1.3 * S), "a"))
+    bench.run()
+    assert bench.tracker.calls == [("initialize", 3, ("a",))]
+
+
+def test_a_box_on_the_first_picture_of_another_size_starts_and_drops_the_others():
+    bench = Bench()
+    bench.session.request(InitRequest(BOX, 0, "a"))
+    bench.run_each(2)
+    bench.send(round(1.2 * S), size=(96, 128))
+    bench.session.request(InitRequest(BOX, 0, "b"))
+    assert bench.run() == [(2, ("b",))]
+    assert any("dropped target a" in said for said in bench.said)
