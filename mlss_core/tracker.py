@@ -29,7 +29,7 @@ from mlss_core.target import Target, expect_step, settle, take_box, take_sightin
 from mlss_core.thermal import ThermalNormalizer
 
 if TYPE_CHECKING:
-    from mlss_core.export import OnnxNetwork
+    from mlss_core.onnx_network import OnnxNetwork
 
 
 class TrackResult(NamedTuple):

@@ -6,8 +6,9 @@ from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.cli import main
 from mlss_core.errors import CheckpointError
-from mlss_core.export import MatrixCorrelation, MatrixFilter, OnnxNetwork, export_onnx
+from mlss_core.export import MatrixCorrelation, MatrixFilter, export_onnx
 from mlss_core.model.correlation import CorrelationFilter, cross_correlate
+from mlss_core.onnx_network import OnnxNetwork
 from mlss_core.params import NetworkParams, PresenceParams, TrackerParams
 from mlss_core.tracker import MLSSTracker
 

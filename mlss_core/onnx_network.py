@@ -1,0 +1,95 @@
+"""The graphs of `mlss export` under ONNX Runtime, for a tracker to run on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlss_core.errors import CheckpointError, ConfigError
+from mlss_core.model.backbone import Features
+from mlss_core.model.network import Responses, Templates
+from mlss_core.params import NetworkParams
+
+
+class OnnxNetwork:
+    """The two graphs under ONNX Runtime, in the place of a tracker's `InferenceNetwork`.
+
+    Every graph has its own backbone, so what `features` returns are the patches themselves.
+    """
+
+    def __init__(
+        self,
+        stem: str | Path,
+        providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
+    ) -> None:
+        """Open STEM.exemplar.onnx and STEM.instance.onnx.
+
+        Args:
+            stem: path without `.exemplar.onnx`.
+            providers: of ONNX Runtime, with options or without, the first choice first; None: CPU.
+
+        Raises:
+            CheckpointError: a file is missing or no graph of `export_onnx`.
+            ConfigError: the package onnxruntime is missing.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ConfigError(
+                "expected the package onnxruntime, got none; "
+                "pip install 'mlss_tracker_ros[export]'"
+            ) from error
+        sessions = []
+        for branch in ("exemplar", "instance"):
+            path = Path(f"{stem}.{branch}.onnx")
+            if not path.is_file():
+                raise CheckpointError(
+                    f"expected a graph at {path}, got no file; write it with mlss export"
+                )
+            try:
+                session = onnxruntime.InferenceSession(
+                    str(path), providers=providers or ["CPUExecutionProvider"]
+                )
+                props = session.get_modelmeta().custom_metadata_map
+                self.params = NetworkParams(**json.loads(props["network"]))
+            except Exception as error:  # onnxruntime raises types of its own
+                raise CheckpointError(
+                    f"expected {path} to be a graph of mlss export, got: "
+                    f"{' '.join(str(error).split())[:200]}; export it again"
+                ) from error
+            sessions.append(session)
+        self._exemplar, self._instance = sessions
+        self.device = torch.device("cpu")
+        self.precision = "fp32"
+
+    def features(self, patches: Tensor) -> Features:
+        """The patches, for the graphs to take."""
+        return Features(patches, patches)
+
+    def templates_from(self, features: Features) -> Templates:
+        """Run the exemplar graph."""
+        outputs = self._run(self._exemplar, exemplar=features.semantic)
+        return Templates(outputs[0], outputs[1])
+
+    def respond_to(self, templates: Templates, features: Features) -> Responses:
+        """Run the instance graph; the single responses are not given, only their ensemble."""
+        (fused,) = self._run(
+            self._instance,
+            semantic=templates.semantic,
+            structural=templates.structural,
+            instance=features.semantic,
+        )
+        return Responses(fused, fused, fused)
+
+    @staticmethod
+    def _run(session: Any, **inputs: Tensor) -> list[Tensor]:
+        feed = {
+            name: np.ascontiguousarray(value.numpy(), np.float32) for name, value in inputs.items()
+        }
+        return [torch.from_numpy(output) for output in session.run(None, feed)]
