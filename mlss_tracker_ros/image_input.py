@@ -19,7 +19,7 @@ from mlss_tracker_ros.input_monitor import InputMonitor
 
 if TYPE_CHECKING:
     from mlss_tracker_ros.frame_buffer import FrameBuffer
-    from mlss_tracker_ros.parameters import NodeParams
+    from mlss_tracker_ros.node_params import NodeParams
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks

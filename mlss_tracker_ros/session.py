@@ -20,7 +20,7 @@ from mlss_tracker_ros.followed_targets import FollowedTargets, Tracker
 from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
 from mlss_tracker_ros.frame_stream import FrameStream
 from mlss_tracker_ros.init_requests import InitRequest, unknown_target
-from mlss_tracker_ros.parameters import NodeParams
+from mlss_tracker_ros.node_params import NodeParams
 from mlss_tracker_ros.waiting_boxes import Start, WaitingBoxes, frame_for
 
 Message = TypeVar("Message")

@@ -22,9 +22,9 @@ from mlss_tracker_ros.image_input import ImageInput, ImageMessage, picture_of
 from mlss_tracker_ros.init_requests import nanoseconds
 from mlss_tracker_ros.init_topics import InitTopics
 from mlss_tracker_ros.input_monitor import WorkMonitor, describe_image, memory_mb, message_bytes
+from mlss_tracker_ros.node_params import NodeParams
 from mlss_tracker_ros.outputs import Outputs
 from mlss_tracker_ros.parameters import (
-    NodeParams,
     check_changes,
     declare_params,
     load_params,

@@ -19,7 +19,8 @@ from mlss_core.simulate import SceneParams
 from mlss_core.train.params import TrainParams
 from mlss_tracker_ros.box_picker import PickerParams
 from mlss_tracker_ros.camera_node import CameraParams
-from mlss_tracker_ros.parameters import NodeParams, rows
+from mlss_tracker_ros.node_params import NodeParams
+from mlss_tracker_ros.parameters import rows
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOT_PAGES = {

@@ -8,7 +8,7 @@ from mlss_core.box import Box, check_box
 from mlss_core.errors import FrameError
 from mlss_core.presence import TrackState
 from mlss_core.tracker import TrackResult
-from mlss_tracker_ros.parameters import NodeParams
+from mlss_tracker_ros.node_params import NodeParams
 from mlss_tracker_ros.session import Session
 
 S = 10**9

@@ -63,7 +63,8 @@ def test_launch_files_take_the_arguments_shown(commands, repository):
 
 def test_set_parameters_exist(commands):
     from mlss_core.params import tracker_params
-    from mlss_tracker_ros.parameters import NodeParams, rows
+    from mlss_tracker_ros.node_params import NodeParams
+    from mlss_tracker_ros.parameters import rows
 
     known = {row.name for params in (NodeParams(), tracker_params()) for row in rows(params)}
     for words in selected(commands, "param"):

@@ -32,7 +32,8 @@ from mlss_tracker_ros.image_conversion import (
     frame_from_image,
 )
 from mlss_tracker_ros.init_requests import CornerPair, request_from_detection, request_from_roi
-from mlss_tracker_ros.parameters import NodeParams, check_changes, rows
+from mlss_tracker_ros.node_params import NodeParams
+from mlss_tracker_ros.parameters import check_changes, rows
 
 fuzzed = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")), deadline=None, print_blob=True

@@ -13,7 +13,7 @@ from mlss_tracker_ros.launching import (
     require_package,
     rviz_remappings,
 )
-from mlss_tracker_ros.parameters import NodeParams
+from mlss_tracker_ros.node_params import NodeParams
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from rclpy.parameter import Parameter
 
 from mlss_core.errors import ConfigError
 from mlss_core.params import tracker_params
+from mlss_tracker_ros.node_params import NodeParams, as_yaml
 from mlss_tracker_ros.parameters import (
-    NodeParams,
-    as_yaml,
     check_changes,
     declare_params,
     load_params,
@@ -152,7 +151,7 @@ def test_descriptions_say_what_a_change_does_to_targets_that_are_followed(make_n
 
 def test_the_shipped_yaml_is_the_table(repository):
     path = repository / "config" / "tracker.yaml"
-    assert path.read_text() == as_yaml(), "run python -m mlss_tracker_ros.parameters > " + str(
+    assert path.read_text() == as_yaml(), "run python -m mlss_tracker_ros.node_params > " + str(
         path
     )
 
