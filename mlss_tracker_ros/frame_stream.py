@@ -72,6 +72,21 @@ class FrameStream(Generic[Message]):
             return ""
         return f"from {_describe(*last)} to {_describe(*self._look)}"
 
+    def check_not_ahead(self, kept: Kept[Message], picture: np.ndarray) -> None:
+        """Refuse a box for a part of a recording that is still to come and looks different.
+
+        Raises:
+            BoxError: starting there would leave out what lies between.
+        """
+        upcoming = self.upcoming if self._every_frame else None
+        ahead = upcoming is not None and kept.number > upcoming.number
+        if ahead and self._look not in (None, (picture.shape, picture.dtype)):
+            raise BoxError(
+                f"expected a box for pictures as they are now, got one of "
+                f"{kept.stamp_ns / 1e9:.3f} s, where they are "
+                f"{_describe(picture.shape, picture.dtype)}; send it when they have come"
+            )
+
     def check_start(self, request: InitRequest, kept: Kept[Message]) -> None:
         """Refuse a box that was drawn before the last break, where another frame stands in.
 

@@ -221,6 +221,7 @@ class Session(Generic[Message]):
         try:
             picture = self._decode(kept.frame)
             check_frame(picture)
+            self._stream.check_not_ahead(kept, picture)
             self._check_look(kept, picture)
             self._stream.check_start(request, kept)
             result = self._targets.start(picture, request, kept.number, most)

@@ -237,3 +237,13 @@ def test_a_box_on_the_first_picture_of_another_size_starts_and_drops_the_others(
     bench.session.request(InitRequest(BOX, 0, "b"))
     assert bench.run() == [(2, ("b",))]
     assert any("dropped target a" in said for said in bench.said)
+
+
+def test_a_box_ahead_in_a_recording_where_the_size_differs_leaves_no_frame_out():
+    bench = Bench(process_every_frame=True)
+    bench.run_each(2)
+    bench.send_many(3, start_s=1.2)
+    bench.send(round(1.5 * S), size=(96, 128))
+    bench.session.request(InitRequest(BOX, round(1.5 * S), "a"))
+    assert bench.run() == [(2, ()), (3, ()), (4, ()), (5, ())]
+    assert any("128x96 px uint8; send it when they have come" in said for said in bench.said)
