@@ -201,8 +201,7 @@ class MLSSTracker:
             expected_h, expected_w = self._frame_hw
             raise FrameError(
                 f"expected a frame of {expected_w}x{expected_h} px as before, got "
-                f"{frame.shape[1]}x{frame.shape[0]}; keep to one size, or stop all targets and "
-                "start them on a frame of the new size"
+                f"{frame.shape[1]}x{frame.shape[0]}; keep to one size, or start anew"
             )
 
     def _search(
