@@ -56,15 +56,15 @@ class NetworkParams(Checked):
     )
 
     score_constant: float = param(
-        3.2, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
+        -4.05, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
     )
     score_per_log_quality: float = param(
-        9.4,
+        0.0,
         "Its weight of the logarithm of the peak-to-sidelobe ratio over the target's usual one.",
         source="tools/calibrate_score.py",
     )
     score_per_height_share: float = param(
-        3.8,
+        9.0,
         "Its weight of the peak's height as a share of the target's usual one.",
         source="tools/calibrate_score.py",
     )

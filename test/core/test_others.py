@@ -201,6 +201,6 @@ def test_target_behind_a_wall_is_not_confused_with_its_double_before_it(others, 
     ]
     assert (overlaps[-1] > 0.3) == right
     assert (results[50].box is None) == right
-    assert [result.state for result in results[-5:]] == [
+    assert [result.state for result in results[-3:]] == [
         TrackState.UNCERTAIN if right else TrackState.TRACKING
-    ] * 5
+    ] * 3

@@ -68,7 +68,7 @@ def test_a_peak_is_judged_by_what_is_usual_of_its_target():
 def test_an_ample_peak_is_the_target_even_if_it_was_twice_as_high_before():
     network, striking = NetworkParams(), UsualPeak(31.0, 11.3, 1)
     assert peak_score(10.0, 6.0, striking, network) > 0.9  # it turned
-    assert peak_score(5.0, 1.5, striking, network) < 0.1
+    assert peak_score(5.0, 1.2, striking, network) < 0.1
 
 
 def test_before_a_target_was_seen_any_peak_is_usual():
