@@ -149,10 +149,10 @@ def test_the_simulator_is_shown_in_the_encoding_asked_for(
     assert len(viewer.truth[0].detections) == 1
 
 
-def test_a_camera_stays_no_further_ahead_than_its_window(
-    namespace, make_camera, viewer, sequence_folder
-):
-    answers = viewer.client.node.create_publisher(Detection2DArray, "answers", 10)
+@pytest.fixture
+def answers(namespace, make_camera, viewer, sequence_folder):
+    """Publisher of answers to a camera that waits for them, two images ahead at most."""
+    publisher = viewer.client.node.create_publisher(Detection2DArray, "answers", 10)
     viewer.listen()
     make_camera(
         namespace,
@@ -162,7 +162,11 @@ def test_a_camera_stays_no_further_ahead_than_its_window(
         pace_topic="answers",
         pace_window=2,
     )
-    viewer.client.until(answers.get_subscription_count, "the camera's ears")
+    viewer.client.until(publisher.get_subscription_count, "the camera's ears")
+    return publisher
+
+
+def test_a_camera_stays_no_further_ahead_than_its_window(viewer, answers):
     for answered in range(FRAMES):
         viewer.client.until(
             lambda n=answered: len(viewer.images) >= min(n + 2, FRAMES), "an image"
@@ -174,20 +178,7 @@ def test_a_camera_stays_no_further_ahead_than_its_window(
     viewer.until_finished()
 
 
-def test_a_camera_goes_on_when_an_image_is_never_answered(
-    namespace, make_camera, viewer, sequence_folder
-):
-    answers = viewer.client.node.create_publisher(Detection2DArray, "answers", 10)
-    viewer.listen()
-    make_camera(
-        namespace,
-        source=str(sequence_folder),
-        rate=200.0,
-        wait_for_subscribers=1,
-        pace_topic="answers",
-        pace_window=2,
-    )
-    viewer.client.until(answers.get_subscription_count, "the camera's ears")
+def test_a_camera_goes_on_when_an_image_is_never_answered(viewer, answers):
     for answered in range(1, FRAMES, 2):  # a live tracker drops images, and refuses bad ones
         viewer.client.until(lambda n=answered: len(viewer.images) > n, "an image")
         answers.publish(Detection2DArray(header=viewer.images[answered].header))
