@@ -15,7 +15,7 @@ from torch import Tensor
 from mlss_core.errors import CheckpointError, ConfigError
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 
 Network = TypeVar("Network", MLSSNet, BoxHead)
 

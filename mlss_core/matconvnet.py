@@ -26,7 +26,7 @@ from mlss_core.mat_limits import (
 )
 from mlss_core.model.correlation import gaussian_target, hann_window
 from mlss_core.model.network import MLSSNet
-from mlss_core.params import released_network_params
+from mlss_core.network_params import released_network_params
 
 _BATCH_NORM_EPS = 1e-5  # dagnn.BatchNorm; already inside the stored standard deviation
 

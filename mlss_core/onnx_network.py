@@ -14,7 +14,7 @@ from torch import Tensor
 from mlss_core.errors import CheckpointError, ConfigError
 from mlss_core.model.backbone import Features
 from mlss_core.model.network import Responses, Templates
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 
 
 class OnnxNetwork:

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from mlss_core.params import NetworkParams, PresenceParams
+from mlss_core.network_params import NetworkParams
+from mlss_core.params import PresenceParams
 
 _USUAL_RATE = 0.02  # share of a frame in what is usual of a target
 _FIRST_FRAMES = 3  # that are averaged

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mlss_core.model.network import Templates
+from mlss_core.network_params import NetworkParams
 from mlss_core.others import recognise
-from mlss_core.params import NetworkParams, TrackerParams
+from mlss_core.params import TrackerParams
 from mlss_core.presence import TrackState, peak_score
 from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
 from mlss_core.response import Peak, further_peaks, locate

@@ -14,7 +14,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from mlss_core.params import NetworkParams, tracker_params
+from mlss_core.network_params import NetworkParams
+from mlss_core.params import tracker_params
 from mlss_core.simulate import SceneParams
 from mlss_core.train.params import TrainParams
 from mlss_tracker_ros.box_picker import PickerParams

@@ -11,7 +11,7 @@ from mlss_core.model.correlation import CorrelationFilter, cross_correlate
 from mlss_core.model.ensemble import RelativeEntropyEnsemble
 from mlss_core.model.semantic import SemanticAttention
 from mlss_core.model.structural import StructuralAttention
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 
 
 class Templates(NamedTuple):

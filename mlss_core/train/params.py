@@ -13,7 +13,7 @@ import yaml
 
 from mlss_core.checked import Checked, param
 from mlss_core.errors import ConfigError
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mlss_core.model.backbone import Features
 from mlss_core.model.batch_norm import BatchNorm
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 from mlss_core.train.boxes import BoxBatch, BoxTerms, box_loss
 from mlss_core.train.labels import make_labels
 from mlss_core.train.loss import hit_share, response_loss

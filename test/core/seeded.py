@@ -5,7 +5,8 @@ import torch
 
 from mlss_core.box import Box
 from mlss_core.model import MLSSNet
-from mlss_core.params import NetworkParams, released_network_params, tracker_params
+from mlss_core.network_params import NetworkParams, released_network_params
+from mlss_core.params import tracker_params
 from mlss_core.tracker import MLSSTracker
 
 

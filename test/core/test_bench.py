@@ -8,7 +8,7 @@ from seeded import seeded_network, seeded_patches
 from mlss_core.bench import STAGES, patch_macs, with_three_channels
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.cli import main
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 
 
 def test_arithmetic_of_a_patch_is_about_six_giga_multiply_accumulates():

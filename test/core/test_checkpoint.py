@@ -17,7 +17,7 @@ from mlss_core.checkpoint import (
 )
 from mlss_core.errors import CheckpointError
 from mlss_core.model import MLSSNet
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from mlss_core.cli import main
 from mlss_core.errors import CheckpointError
 from mlss_core.export import MatrixCorrelation, MatrixFilter, export_onnx
 from mlss_core.model.correlation import CorrelationFilter, cross_correlate
+from mlss_core.network_params import NetworkParams
 from mlss_core.onnx_network import OnnxNetwork
-from mlss_core.params import NetworkParams, PresenceParams, TrackerParams
+from mlss_core.params import PresenceParams, TrackerParams
 from mlss_core.tracker import MLSSTracker
 
 

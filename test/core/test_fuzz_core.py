@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mlss_core.box import Box, check_box
 from mlss_core.errors import BoxError, ConfigError, FrameError
-from mlss_core.params import NetworkParams, TrackerParams, tracker_params
+from mlss_core.network_params import NetworkParams
+from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.patch import crop_patches
 from mlss_core.presence import TrackState, UsualPeak, next_state, peak_score
 from mlss_core.recovery import Region, regions_around

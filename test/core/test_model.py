@@ -9,7 +9,7 @@ from mlss_core.model.correlation import (
     gaussian_target,
 )
 from mlss_core.model.ensemble import RelativeEntropyEnsemble
-from mlss_core.params import NetworkParams, released_network_params
+from mlss_core.network_params import NetworkParams, released_network_params
 
 
 def correlate_one_by_one(template, instance):

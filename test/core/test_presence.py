@@ -1,6 +1,7 @@
 import pytest
 
-from mlss_core.params import NetworkParams, PresenceParams
+from mlss_core.network_params import NetworkParams
+from mlss_core.params import PresenceParams
 from mlss_core.presence import TrackState, UsualPeak, next_state, peak_score
 
 PARAMS = PresenceParams(

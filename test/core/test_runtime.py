@@ -10,7 +10,8 @@ from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
 
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.evaluate.metrics import overlaps, score_sequence
-from mlss_core.params import NetworkParams, PresenceParams, released_network_params, tracker_params
+from mlss_core.network_params import NetworkParams, released_network_params
+from mlss_core.params import PresenceParams, tracker_params
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.sequences import load_sequence
 from mlss_core.tracker import MLSSTracker

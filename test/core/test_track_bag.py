@@ -10,7 +10,7 @@ from seeded import seeded_box, seeded_frames, seeded_network
 from mlss_core.box import Box
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.cli import main
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 from mlss_core.presence import TrackState
 from mlss_core.sequences import load_sequence
 from mlss_core.sequences.detection_bag import DetectionBag

@@ -8,7 +8,7 @@ from seeded import seeded_box, seeded_frames, seeded_network
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.cli import main
 from mlss_core.commands import track
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 
 FRAMES = 4
 

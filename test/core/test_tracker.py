@@ -7,9 +7,9 @@ from seeded import seeded_box, seeded_frames, seeded_network
 
 from mlss_core.box import Box
 from mlss_core.errors import BoxError, ConfigError, FrameError
+from mlss_core.network_params import NetworkParams
 from mlss_core.params import (
     BoxParams,
-    NetworkParams,
     PresenceParams,
     SearchParams,
     TemplateParams,

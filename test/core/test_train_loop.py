@@ -19,7 +19,7 @@ from training import SMALL_NETWORK, small_crops, small_params, write_otb
 from mlss_core.checkpoint import load_network, read_checkpoint
 from mlss_core.cli import main
 from mlss_core.errors import CheckpointError, ConfigError, SequenceError, TrainingDivergedError
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 from mlss_core.sequences import load_sequence
 from mlss_core.train import loop, state, validate
 from mlss_core.train.log import RunLog, read_table

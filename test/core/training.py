@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mlss_core.params import NetworkParams
+from mlss_core.network_params import NetworkParams
 from mlss_core.train.curate import CurateParams, curate
 from mlss_core.train.params import AugmentParams, PairParams, TrainParams
 
