@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from mlss_tracker_ros.heap import HeapTrimmer
+from mlss_tracker_ros.heap import HeapTrimmer, trim_heap
 
 if TYPE_CHECKING:
     from mlss_tracker_ros.session import Session, Step
@@ -72,6 +72,7 @@ class Worker(Generic[Message]):
     def _live(self) -> None:
         self._run()
         self.session.close()
+        trim_heap()  # the period begins anew with the next thread: what is free goes now
 
     def _run(self) -> None:
         while True:

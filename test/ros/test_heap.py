@@ -91,3 +91,16 @@ def test_the_worker_gives_memory_back_between_its_steps(monkeypatch):
     thread.post(lambda session: None)
     assert trimmed.wait(PATIENCE_S)
     thread.close()
+
+
+def test_the_worker_gives_memory_back_when_it_ends(monkeypatch):
+    from session_bench import Bench
+
+    held = []
+    bench = Bench()
+    monkeypatch.setattr(worker, "trim_heap", lambda: held.append(len(bench.session.buffer)))
+    thread = worker.Worker(bench.session, lambda step: None, lambda: None)
+    bench.session.buffer.add(1, "frame", 100)
+    assert held == []
+    thread.close()
+    assert held == [0]

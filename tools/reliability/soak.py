@@ -21,17 +21,19 @@ import numpy as np
 import rclpy
 from processes import TRACKER, Usage, end, start_node, usage
 from rclpy.executors import SingleThreadedExecutor
+from scipy.stats import theilslopes
 from soak_user import User
 
 from mlss_tracker_ros.demo_processes import own_graph
 
-MAX_SLOPE_MB = 5.0  # in 10 minutes
+MAX_SLOPE_MB = 5.0  # in 10 minutes, of the least that was held in each minute
+CONFIDENCE = 0.9  # that memory grew at all
 MAX_LATENCY_GROWTH = 0.5  # of a minute's p99 over the whole run, as a share of their median
 WARM_UP_SHARE = 0.2
 FIRST_ANSWER_S = 120.0
 SILENT_S = 60.0  # without an answer although images come: the node has hung
 ROWS = 12
-HEAD = "  minutes       RSS MB  threads  files  answers   p50 ms   p99 ms  MB/10 min"
+HEAD = "  minutes       RSS MB    least  threads  files  answers   p50 ms   p99 ms"
 PARAMS = {"max_targets": 2, "buffer_max_mb": 16}  # a buffer that fills and empties hides growth
 
 
@@ -126,22 +128,20 @@ def judge(
     warm_s = WARM_UP_SHARE * (samples[-1].at_s if samples else 0.0)
     warm = [sample for sample in samples if sample.at_s >= warm_s]
     answers = [(at_s, ms) for at_s, ms in latencies if at_s >= warm_s]
-    if len(warm) < 30 or len(answers) < 30:
-        problems.append(f"too short to judge: {len(warm)} samples, {len(answers)} answers")
+    least_mb = least_of_each_minute(warm)
+    p99 = p99_of_each_minute(answers, warm_s)
+    if min(len(least_mb), len(p99)) < 3:
+        problems.append(f"too short to judge: {len(least_mb)} minutes, {len(answers)} answers")
         return {}
     third = len(warm) // 3
     first, last = warm[:third], warm[-third:]
-    slope_mb = slope([(s.at_s / 600, s.usage.rss_mb) for s in warm[:: 1 + len(warm) // 500]])
+    memory = theilslopes(least_mb, np.arange(len(least_mb)) / 10, CONFIDENCE)
     threads = [median(s.usage.threads for s in part) for part in (first, last)]
     files = [median(s.usage.descriptors for s in part) for part in (first, last)]
-    minutes: dict[int, list[float]] = {}
-    for at_s, ms in answers:
-        minutes.setdefault(int((at_s - warm_s) // 60), []).append(ms)
-    p99 = [(float(m), float(np.percentile(ms, 99))) for m, ms in minutes.items() if len(ms) > 9]
-    typical_ms = median(ms for _, ms in p99)
-    growth = slope(p99) * len(minutes) / typical_ms
-    if slope_mb > MAX_SLOPE_MB:
-        problems.append(f"memory grows by {slope_mb:.1f} MB in 10 minutes")
+    typical_ms = median(p99.values())
+    growth = theilslopes(list(p99.values()), list(p99)).slope * len(p99) / typical_ms
+    if memory.slope > MAX_SLOPE_MB and memory.low_slope > 0:
+        problems.append(f"memory grows by {memory.slope:.1f} MB in 10 minutes")
     if threads[1] > threads[0] or files[1] > files[0]:
         problems.append(
             f"threads went {threads[0]} -> {threads[1]}, files {files[0]} -> {files[1]}"
@@ -151,7 +151,11 @@ def judge(
     return {
         "answers": len(latencies),
         "rss_mb": round(warm[-1].usage.rss_mb, 1),
-        "rss_slope_mb_per_10_min": round(slope_mb, 2),
+        "rss_least_mb_by_minute": [round(mb) for mb in least_mb],
+        "rss_slope_mb_per_10_min": round(float(memory.slope), 2),
+        "rss_slope_interval": [
+            round(float(end), 2) for end in (memory.low_slope, memory.high_slope)
+        ],
         "threads_first_third": threads[0],
         "threads_last_third": threads[1],
         "files_first_third": files[0],
@@ -162,30 +166,35 @@ def judge(
     }
 
 
-def slope(points: list[tuple[float, float]]) -> float:
-    """Median of the slopes between all pairs of points (Theil and Sen): outliers count little."""
-    slopes = [
-        (b[1] - a[1]) / (b[0] - a[0])
-        for n, a in enumerate(points)
-        for b in points[n + 1 :]
-        if b[0] > a[0]
-    ]
-    return median(slopes) if slopes else 0.0
+def least_of_each_minute(samples: list[Sample]) -> list[float]:
+    """MB in each whole minute; the free part of the heap comes and goes above that."""
+    minutes: dict[int, list[float]] = {}
+    for sample in samples:
+        minute = int((sample.at_s - samples[0].at_s) // 60)
+        minutes.setdefault(minute, []).append(sample.usage.rss_mb)
+    return [min(held) for held in minutes.values() if len(held) > 30]
+
+
+def p99_of_each_minute(answers: list[tuple[float, float]], from_s: float) -> dict[int, float]:
+    """Latency in ms, by minutes since `from_s` with at least ten answers."""
+    minutes: dict[int, list[float]] = {}
+    for at_s, ms in answers:
+        minutes.setdefault(int((at_s - from_s) // 60), []).append(ms)
+    return {m: float(np.percentile(ms, 99)) for m, ms in minutes.items() if len(ms) > 9}
 
 
 def row(samples: list[Sample], latencies: list[tuple[float, float]], minutes: float) -> str:
-    """The last part of the run in a line; the slope is that of the whole run after warm-up."""
+    """The last part of the run in a line."""
     to_s = samples[-1].at_s
     from_s = to_s - minutes * 60 / ROWS
     held = [sample.usage for sample in samples if sample.at_s > from_s]
     times = [ms for at_s, ms in latencies if from_s < at_s <= to_s] or [float("nan")]
     rss, threads, files = (median(getattr(u, name) for u in held) for name in Usage._fields)
     p50, p99 = np.percentile(times, (50, 99))
-    warm = [s for s in samples if s.at_s >= WARM_UP_SHARE * minutes * 60]
-    slope_mb = slope([(s.at_s / 600, s.usage.rss_mb) for s in warm[:: 1 + len(warm) // 500]])
+    least = min(u.rss_mb for u in held)
     return (
-        f"  {from_s / 60:5.1f} - {to_s / 60:5.1f} {rss:7.1f} {threads:8g} {files:6g} "
-        f"{len(times):8} {p50:8.1f} {p99:8.1f} {slope_mb:10.2f}"
+        f"  {from_s / 60:5.1f} - {to_s / 60:5.1f} {rss:7.1f} {least:8.1f} {threads:8g} {files:6g} "
+        f"{len(times):8} {p50:8.1f} {p99:8.1f}"
     )
 
 
