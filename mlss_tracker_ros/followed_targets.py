@@ -12,7 +12,7 @@ from mlss_core.errors import BoxError
 from mlss_core.presence import TrackState
 from mlss_core.tracker import TrackResult
 from mlss_tracker_ros.catching_up import CatchingUp
-from mlss_tracker_ros.frame_buffer import FrameBuffer
+from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
 from mlss_tracker_ros.init_requests import InitRequest
 
 Message = TypeVar("Message")
@@ -94,8 +94,23 @@ class FollowedTargets(Generic[Message]):
         if ready:
             self._note(self._tracker.update(picture, self._all_or(ready)), number)
 
+    def advance_late(self, target_id: str, up_to: int | None) -> Kept[Message] | None:
+        """Frame that a late target goes on to; at the last one it is late no longer.
+
+        Args:
+            target_id: of a late target.
+            up_to: number of the frame at which it meets the others; None: the newest one.
+        """
+        ahead = self.late.ahead(self.at[target_id], up_to)
+        if len(ahead) <= 1:  # what comes after it is the stream's next frame
+            self.late.remove(target_id)
+        if not ahead:
+            return None
+        self.at[target_id] = ahead[0].number
+        return ahead[0]
+
     def update_late(self, target_id: str, picture: np.ndarray) -> list[TrackResult]:
-        """Update one late target on the frame that `at` names; its result.
+        """Update one late target on the frame that it went on to; its result.
 
         Raises:
             FrameError: the picture cannot be used.

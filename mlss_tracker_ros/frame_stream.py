@@ -1,4 +1,4 @@
-"""The order in which frames are processed, and where the stream of them breaks."""
+"""The order of frames, the frame that a box is meant for, and where the stream breaks."""
 
 from __future__ import annotations
 
@@ -71,6 +71,45 @@ class FrameStream(Generic[Message]):
         if last is None or last == self._look:
             return ""
         return f"from {_describe(*last)} to {_describe(*self._look)}"
+
+    def frame_for(self, request: InitRequest, max_age_s: float) -> Kept[Message] | None:
+        """Frame that a box is meant for: the one with its stamp, or without a stamp the newest.
+
+        Where every frame is processed, a box without a stamp is for the frame processed last:
+        starting on the newest one would leave out what lies between.
+
+        Args:
+            request: the box.
+            max_age_s: how far the newest frame may be from one that is not kept, to stand in.
+
+        Returns:
+            The frame, or None while it has not come.
+
+        Raises:
+            BoxError: the frame is not kept, and the newest one is too far away.
+        """
+        newest = self._buffer.newest
+        if newest is None:
+            return None
+        if request.stamp_ns == 0:
+            return self.last if self._every_frame else newest
+        kept = self._buffer.find(request.stamp_ns)
+        if kept is not None:
+            return kept
+        late_s = (newest.stamp_ns - request.stamp_ns) / 1e9
+        if abs(late_s) > max_age_s:
+            raise BoxError(
+                f"expected the stamp of an image kept ({len(self._buffer)} up to "
+                f"{newest.stamp_ns / 1e9:.3f} s), got {request.stamp_ns / 1e9:.3f} s, "
+                f"{abs(late_s):.3f} s {'before' if late_s > 0 else 'after'} the newest; draw the "
+                "box on a newer image or raise buffer_span_s or init_max_age_s"
+            )
+        return newest if late_s > 0 else None
+
+    def is_behind(self, kept: Kept[Message]) -> bool:
+        """Whether frames after this one were passed, so that what starts on it must catch up."""
+        later, upcoming = self._buffer.after(kept.number), self.upcoming
+        return bool(later) and (upcoming is None or later[0].number != upcoming.number)
 
     def check_not_ahead(self, kept: Kept[Message], picture: np.ndarray) -> None:
         """Refuse a box for a part of a recording that is still to come and looks different.

@@ -21,7 +21,7 @@ from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
 from mlss_tracker_ros.frame_stream import FrameStream
 from mlss_tracker_ros.init_requests import InitRequest, unknown_target
 from mlss_tracker_ros.node_params import NodeParams
-from mlss_tracker_ros.waiting_boxes import Start, WaitingBoxes, frame_for
+from mlss_tracker_ros.waiting_boxes import Start, WaitingBoxes
 
 Message = TypeVar("Message")
 
@@ -159,9 +159,7 @@ class Session(Generic[Message]):
     def _queue(self, request: InitRequest, patient: bool = False) -> bool:
         """Have a box start on its frame, or say why not; False: kept, as that has not come."""
         try:
-            kept = frame_for(request, self.buffer, self.params.init_max_age_s)
-            if kept is not None and request.stamp_ns == 0 and self.params.process_every_frame:
-                kept = self._stream.last  # no frame of a recording is left out
+            kept = self._stream.frame_for(request, self.params.init_max_age_s)
             if kept is None:
                 self._boxes.keep(request, self.params.max_targets)
                 return False
@@ -236,8 +234,7 @@ class Session(Generic[Message]):
         self._boxes.forget_kept(request.target_id)
         self._say(f"target {result.target_id!r} started")
         self.reason = ""
-        later, upcoming = self.buffer.after(kept.number), self._stream.upcoming
-        if later and (upcoming is None or later[0].number != upcoming.number):
+        if self._stream.is_behind(kept):
             self._targets.late.add(result.target_id)
         seen, alone = kept.number <= self._stream.last_number, len(self._targets) == 1
         if not (seen and alone and self.params.process_every_frame):
@@ -249,12 +246,9 @@ class Session(Generic[Message]):
         targets, every_frame = self._targets, self.params.process_every_frame
         alone = len(targets) == len(targets.late)
         meets_at = None if alone and not every_frame else self._stream.last_number
-        ahead = targets.late.ahead(targets.at[target_id], meets_at)
-        if not ahead:
-            targets.late.remove(target_id)
+        kept = targets.advance_late(target_id, meets_at)
+        if kept is None:
             return None
-        kept = ahead[0]
-        targets.at[target_id] = kept.number
         began = time.monotonic()
         try:
             picture = self._decode(kept.frame)
@@ -263,8 +257,6 @@ class Session(Generic[Message]):
             results = []  # it was refused, and that was said, when it was new
         seconds = time.monotonic() - began
         targets.late.choose_stride(leave_none_out=every_frame)
-        if len(ahead) == 1:  # what came since then is the stream's next frame
-            targets.late.remove(target_id)
         fresh = alone and kept.number > self._stream.last_number
         if fresh:
             self._stream.advance(kept)

@@ -1,11 +1,11 @@
-"""Boxes between their arrival and their start: which frame each is meant for, and the queue."""
+"""Boxes between their arrival and their start: those whose frame has not come, and the queue."""
 
 from __future__ import annotations
 
 from typing import Generic, NamedTuple, TypeVar
 
 from mlss_core.errors import BoxError
-from mlss_tracker_ros.frame_buffer import FrameBuffer, Kept
+from mlss_tracker_ros.frame_buffer import Kept
 from mlss_tracker_ros.init_requests import InitRequest
 
 Message = TypeVar("Message")
@@ -92,36 +92,3 @@ class WaitingBoxes(Generic[Message]):
         """Forget every box."""
         self._for_later.clear()
         self._starts.clear()
-
-
-def frame_for(
-    request: InitRequest, buffer: FrameBuffer[Message], max_age_s: float
-) -> Kept[Message] | None:
-    """Frame that a box is meant for: the one with its stamp, or without a stamp the newest one.
-
-    Args:
-        request: the box.
-        buffer: the frames that are kept.
-        max_age_s: how far the newest frame may be from one that is not kept, to stand in for it.
-
-    Returns:
-        The frame, or None while it has not come.
-
-    Raises:
-        BoxError: the frame is not kept, and the newest one is too far away.
-    """
-    newest = buffer.newest
-    if newest is None or request.stamp_ns == 0:
-        return newest
-    kept = buffer.find(request.stamp_ns)
-    if kept is not None:
-        return kept
-    late_s = (newest.stamp_ns - request.stamp_ns) / 1e9
-    if abs(late_s) > max_age_s:
-        raise BoxError(
-            f"expected the stamp of an image kept ({len(buffer)} up to "
-            f"{newest.stamp_ns / 1e9:.3f} s), got {request.stamp_ns / 1e9:.3f} s, "
-            f"{abs(late_s):.3f} s {'before' if late_s > 0 else 'after'} the newest; draw the "
-            "box on a newer image or raise buffer_span_s or init_max_age_s"
-        )
-    return newest if late_s > 0 else None
