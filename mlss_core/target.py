@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mlss_core.box import Box
 from mlss_core.model.box_head import FirstLook
 from mlss_core.model.network import Templates
-from mlss_core.params import PresenceParams, SearchParams, TrackerParams
+from mlss_core.params import PresenceParams, SearchParams, TemplateParams, TrackerParams
 from mlss_core.patch import search_side
 from mlss_core.presence import TrackState, UsualPeak, next_state
 from mlss_core.recovery import Sighting
@@ -181,3 +181,11 @@ def take_box(target: Target, box: Box, search: SearchParams) -> None:
     size_px = search_side(box.w, box.h, search.context)
     if smallest <= size_px <= largest:
         target.box, target.size_px = box, size_px
+
+
+def roll_templates(target: Target, fresh: Templates, policy: TemplateParams) -> None:
+    """Take over of `fresh`, (1, C, h, w) each, as much as `policy.every` single updates would."""
+    rate = policy.rate if policy.every == 1 else 1 - (1 - policy.rate) ** policy.every
+    target.templates = Templates(
+        *((1 - rate) * old + rate * new for old, new in zip(target.templates, fresh, strict=True))
+    )

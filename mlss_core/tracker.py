@@ -25,7 +25,7 @@ from mlss_core.refine import BoxRefiner
 from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.search import compared_templates, regions_of, runs_of_equal_length, sight
-from mlss_core.target import Target, expect_step, settle, take_box, take_sighting
+from mlss_core.target import Target, expect_step, roll_templates, settle, take_box, take_sighting
 from mlss_core.thermal import ThermalNormalizer
 
 if TYPE_CHECKING:
@@ -270,16 +270,10 @@ class MLSSTracker:
             self._unlearnt += zip(learners, patches.split(1), strict=True)
 
     def _roll_templates(self, exemplars: Features) -> None:
-        policy = self.params.template
-        rate = policy.rate if policy.every == 1 else 1 - (1 - policy.rate) ** policy.every
         fresh = self._network.templates_from(exemplars)
         for n, (target, _) in enumerate(self._unlearnt):
-            target.templates = Templates(
-                *(
-                    (1 - rate) * old + rate * new[n : n + 1]
-                    for old, new in zip(target.templates, fresh, strict=True)
-                )
-            )
+            own = Templates(*(level[n : n + 1] for level in fresh))
+            roll_templates(target, own, self.params.template)
         self._unlearnt = []
 
     def _exemplar_at(self, box: Box, size_px: float) -> Region:
