@@ -72,6 +72,11 @@ def test_manifest_says_what_colcon_and_rosdep_need(repository):
     assert (repository / "LICENSE").read_text().lstrip().startswith("Apache License")
 
 
+def test_manifest_names_every_dependency_once(repository):
+    found = [(e.tag, e.text) for e in manifest(repository) if e.tag.endswith("depend")]
+    assert sorted(found) == sorted(set(found))
+
+
 def test_manifest_names_every_ros_package_that_is_imported(repository):
     declared = {element.text for element in manifest(repository) if element.tag.endswith("depend")}
     imported = imported_packages(repository / "mlss_tracker_ros")
@@ -207,6 +212,40 @@ def test_setup_with_a_sourced_ros_that_this_python_cannot_import_says_which(
     assert "apt install ros-humble-rclpy, or use" in refusal(setup_env, capsys)
 
 
+def test_setup_shows_how_much_is_installed_while_pip_says_nothing(
+    setup_env, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(setup_env, "LOG", tmp_path / "setup.log")
+    monkeypatch.setattr(setup_env, "VENV", tmp_path)
+    monkeypatch.setattr(setup_env, "PROGRESS_S", 0.1)
+    said = []
+
+    def say(text):
+        said.append(text.strip())
+        if "Uninstalled" in said[:-1]:
+            (tmp_path / "go").touch()
+
+    monkeypatch.setattr(setup_env, "say", say)
+    wait = "for n in $(seq 400); do [ -e go ] && break; sleep 0.05; done"
+    setup_env.run("sh", "-c", f"cd {tmp_path}; echo Uninstalled; {wait}")
+    assert re.fullmatch(r"\d+ MB in .venv", said[said.index("Uninstalled") + 1])
+
+
+@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13"])
+def test_make_takes_the_supported_python_that_is_there(repository, tmp_path, name):
+    (tmp_path / name).symlink_to(sys.executable)
+    leave_out = ("PYTHON", "ROS_DISTRO", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    environment = {key: value for key, value in os.environ.items() if key not in leave_out}
+    result = subprocess.run(
+        [shutil.which("make"), "--dry-run", "setup"],
+        cwd=repository,
+        env={**environment, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert f"{name} tools/embedded_ros/setup_env.py" in result.stdout
+
+
 def test_make_without_the_interpreter_says_so(repository):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     command = ["make", "--no-print-directory", "setup", "PYTHON=/nonexistent/python"]
@@ -215,5 +254,5 @@ def test_make_without_the_interpreter_says_so(repository):
     )
     assert result.returncode != 0
     first, *rest = result.stderr.splitlines()
-    assert "cannot run /nonexistent/python; apt install python3.11" in first
+    assert "cannot run /nonexistent/python; apt install python3-venv" in first
     assert all(line.startswith("make: ***") for line in rest)
