@@ -1,11 +1,12 @@
 # make setup | demo | test | lint | docs | docs-check | bench | vot | picker | colcon | fuzz | soak | load | audit | clean;
 # every target sets up what it needs.
-#   PYTHON=python3.12     interpreter of the environment (default: python3.11, or python3 where ROS 2 is sourced)
+#   PYTHON=/path/to/it    interpreter of the environment (default: python3.11, 3.12 or 3.13, or python3 where ROS 2 is sourced)
 #   make demo SOURCE=DIR  a sequence folder or video in place of the simulated camera
 #   make soak MINUTES=60  how long to torment a node
 #   ARGS="..."            further arguments for test, demo, bench and soak
 
-PYTHON ?= $(if $(ROS_DISTRO),python3,python3.11)
+PYTHON ?= $(if $(ROS_DISTRO),python3,$(or $(shell \
+  for found in python3.11 python3.12 python3.13; do $$found -c "" 2>/dev/null && echo $$found && break; done),python3))
 BIN := $(CURDIR)/.venv/bin
 VOT := build/vot-env/bin/vot
 
@@ -32,7 +33,7 @@ help:
 
 setup:
 	@$(PYTHON) -c "" 2>/dev/null || { \
-	  echo "setup: error: cannot run $(PYTHON); apt install python3.11 python3.11-venv python3.11-dev, or name another Python with PYTHON=..." >&2; exit 1; }
+	  echo "setup: error: cannot run $(PYTHON); apt install python3-venv python3-dev, or name another Python with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) tools/embedded_ros/setup_env.py
 
 demo: setup
@@ -52,9 +53,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: setup  # build/site/index.html
+docs: setup
 	@test -x $(BIN)/mkdocs || $(BIN)/pip install -q -c tools/embedded_ros/constraints.txt "mlss_tracker_ros[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+	@echo "written: build/site/index.html"
 
 docs-check: setup  # runs the commands of README and tutorial
 	$(BIN)/python tools/check_commands.py $(ARGS)
