@@ -52,6 +52,12 @@ class Row(NamedTuple):
         return self.box.iou(self.truth) if self.box is not None else 0.0
 
 
+def since_first_box(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows from the tracker's first box on; all of them where it never had one."""
+    first = next((n for n, row in enumerate(rows) if row.box is not None), 0)
+    return rows[first:]
+
+
 def figures(rows: Sequence[Row]) -> dict[str, Any]:
     """Accuracy and latency over the images processed since the tracker had its first box."""
     first = next((n for n, row in enumerate(rows) if row.box is not None), len(rows))
@@ -109,15 +115,14 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_film(path: Path, frames: Sequence[np.ndarray], rows: Sequence[Row], fps: float) -> None:
-    """Write overlay.mp4: every processed image with the truth (white) and the track.
+    """Write overlay.mp4: every image processed since the first box, with truth (white) and track.
 
     Raises:
         SequenceError: the film cannot be written.
     """
     writer: cv2.VideoWriter | None = None
-    for row in rows:
-        if not row.processed:
-            continue
+    shown = [row for row in since_first_box(rows) if row.processed]
+    for row in shown:
         picture = overlay(frames[row.number], row)
         if writer is None:
             size = (picture.shape[1], picture.shape[0])
@@ -129,7 +134,7 @@ def write_film(path: Path, frames: Sequence[np.ndarray], rows: Sequence[Row], fp
         writer.write(picture)
     if writer is not None:
         writer.release()
-        check_film(path, sum(row.processed for row in rows))
+        check_film(path, len(shown))
 
 
 def overlay(frame: np.ndarray, row: Row) -> np.ndarray:
@@ -165,7 +170,7 @@ def write_sheet(
     title: Sequence[str],
 ) -> None:
     """Write sheet.png: title lines, tiles with a close-up each, and the overlap over time."""
-    shown = [row for row in rows if row.processed and (row.box or row.truth)]
+    shown = [row for row in since_first_box(rows) if row.processed and (row.box or row.truth)]
     picks = np.unique(np.linspace(0, max(len(shown) - 1, 0), TILES).round().astype(int))
     tiles = [_tile(frames[shown[n].number], shown[n]) for n in picks] if shown else []
     width = COLUMNS * TILE_PX + (COLUMNS + 1) * 6
@@ -260,7 +265,7 @@ def _timeline(rows: Sequence[Row], width: int) -> np.ndarray:
         cv2.putText(
             plot, f"{level:g}", (10, y + 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, TEXT, 1, cv2.LINE_AA
         )
-    judged = [row for row in rows if not math.isnan(row.iou)]
+    judged = [row for row in since_first_box(rows) if not math.isnan(row.iou)]
     for before, after in zip(judged, judged[1:], strict=False):
         start, end = (x_of(before.number), y_of(before.iou)), (x_of(after.number), y_of(after.iou))
         cv2.line(plot, start, end, _grade(after.iou), 2, cv2.LINE_AA)

@@ -16,7 +16,7 @@ import pytest
 from conftest import PATIENCE_S, blob_frame
 
 from mlss_core.box import Box
-from mlss_tracker_ros.demo_report import Row, figures, overlay, write_sheet
+from mlss_tracker_ros.demo_report import Row, figures, overlay, write_film, write_sheet
 
 MARK = "MLSS_DEMO_TEST"
 FRAMES = 12
@@ -167,6 +167,17 @@ def test_figures_count_a_lost_target_as_no_overlap_and_leave_unprocessed_images_
     assert result["detections"] == 3
     assert result["mean_iou"] == pytest.approx((1 + 0 + 1 / 3) / 3)
     assert result["latency_ms"]["p50"] == pytest.approx((30 + 50) / 2)
+
+
+def test_film_and_sheet_begin_with_the_first_box(tmp_path):
+    rows = [row(0, None), row(1, TRUTH), row(2, None)]
+    frames = [blob_frame(n, dtype=np.uint16) for n in range(3)]
+    write_film(tmp_path / "film.mp4", frames, rows, 10.0)
+    film = cv2.VideoCapture(str(tmp_path / "film.mp4"))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 2
+    write_sheet(tmp_path / "all.png", frames, rows, ["title"])
+    write_sheet(tmp_path / "later.png", frames, rows[1:], ["title"])
+    assert (tmp_path / "all.png").read_bytes() == (tmp_path / "later.png").read_bytes()
 
 
 def test_a_run_without_any_detection_still_makes_figures_and_a_sheet(tmp_path):
