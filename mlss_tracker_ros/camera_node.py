@@ -133,8 +133,10 @@ class CameraNode(Node):
             self._timer.cancel()
             self._report("FINISHED")
             return
-        if len(self._unanswered) >= self._params.pace_window and not self._waited_enough():
-            return
+        if len(self._unanswered) >= self._params.pace_window:
+            if time.monotonic() - self._waits_since_s < PACE_PATIENCE_S:
+                return
+            self._give_up_answers()
         header = Header(frame_id=self._params.frame_id, stamp=self._stamp(index))
         frame = self._frames[index] if self._frames is not None else self._frame(index)
         try:
@@ -160,16 +162,12 @@ class CameraNode(Node):
             del self._unanswered[: self._unanswered.index(stamp) + 1]
             self._waits_since_s = time.monotonic()
 
-    def _waited_enough(self) -> bool:
-        """Whether the unanswered images were given up, because no answer came for long."""
-        if time.monotonic() - self._waits_since_s < PACE_PATIENCE_S:
-            return False
+    def _give_up_answers(self) -> None:
         self.get_logger().warning(
             f"no answer on {self._params.pace_topic} to {len(self._unanswered)} images in "
             f"{PACE_PATIENCE_S:g} s: refused, or nobody tracks; going on without"
         )
         self._unanswered.clear()
-        return True
 
     def _awaited(self) -> bool:
         return self._images.get_subscription_count() >= self._params.wait_for_subscribers

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlss_core.box import Box
 from mlss_core.draw import (
-    GROUND_TRUTH_COLOUR,
     STATE_COLOURS,
     display_picture,
     draw_box,
@@ -21,22 +19,17 @@ if TYPE_CHECKING:  # importing it loads torch, which camera and demo do without
     from mlss_core.tracker import TrackResult
 
 
-def debug_picture(
-    frame: np.ndarray, results: Iterable[TrackResult], truth: Box | None = None
-) -> np.ndarray:
+def debug_picture(frame: np.ndarray, results: Iterable[TrackResult]) -> np.ndarray:
     """Picture of a raw frame with every target's box, id, score and, unless tracking, state.
 
     Args:
         frame: as the camera gave it, (H, W) of any depth or (H, W, 3) BGR.
         results: of every target; those without a box are written in the corner.
-        truth: drawn in white where known.
 
     Returns:
         (H, W, 3) uint8 BGR.
     """
     picture = display_picture(frame)
-    if truth is not None:
-        draw_box(picture, truth, GROUND_TRUTH_COLOUR)
     for line, result in enumerate(results):
         colour = STATE_COLOURS[result.state]
         label = f"{result.target_id} {result.score:.2f}"

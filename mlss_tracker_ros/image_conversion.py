@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import importlib.util
+import math
 import re
 import sys
 import types
@@ -48,11 +49,11 @@ _LAYOUTS = {
 DIRECT_ENCODINGS = tuple(_LAYOUTS)
 """Encodings read without cv_bridge."""
 
-_NATURAL_ENCODING = {
-    ("uint8", 1): "mono8",
-    ("uint16", 1): "mono16",
-    ("float32", 1): "32FC1",
-    ("uint8", 3): "bgr8",
+_ENCODING = {  # of a picture's type and what follows height and width in its shape
+    (np.dtype("u1"), ()): "mono8",
+    (np.dtype("u2"), ()): "mono16",
+    (np.dtype("f4"), ()): "32FC1",
+    (np.dtype("u1"), (3,)): "bgr8",
 }
 
 
@@ -81,30 +82,26 @@ def frame_from_image(message: Image) -> np.ndarray:
     return frame if aligned and native else np.ascontiguousarray(frame, layout.dtype)
 
 
-def image_from_frame(frame: np.ndarray, header: Header, encoding: str | None = None) -> Image:
-    """Image of a picture, with `header` as it is.
+def image_from_frame(frame: np.ndarray, header: Header) -> Image:
+    """Image of a picture in the encoding of its type, with `header` as it is.
 
     Args:
-        frame: (H, W) uint8, uint16, float32, or (H, W, 3) uint8 BGR.
+        frame: (H, W) uint8 (mono8), uint16 (mono16) or float32 (32FC1), or (H, W, 3) uint8 BGR
+            (bgr8).
         header: stamp and frame id of the message.
-        encoding: one of the picture's own layout (such as 16UC1); None: mono8, mono16, 32FC1 or
-            bgr8 by the picture's type.
 
     Raises:
-        FrameError: another shape or type, or an encoding that does not fit it.
+        FrameError: another shape or type.
     """
-    channels = 1 if frame.ndim == 2 else frame.shape[-1]
-    encoding = encoding or _NATURAL_ENCODING.get((frame.dtype.name, channels), "")
-    layout = _LAYOUTS.get(encoding, _Layout(np.dtype("V0"), 0, None))
-    fits = (layout.dtype, layout.channels, layout.to_bgr) == (frame.dtype, channels, None)
-    if not fits or frame.ndim not in (2, 3):
+    encoding = _ENCODING.get((frame.dtype, frame.shape[2:]))
+    if encoding is None or frame.ndim < 2:
         raise FrameError(
-            f"expected a grey or BGR picture that fits encoding {encoding!r}, got "
+            "expected a grey picture of uint8, uint16 or float32 or a BGR one of uint8, got "
             f"{frame.dtype} of shape {frame.shape}; convert it first"
         )
     message = Image(header=header, encoding=encoding)
     message.height, message.width = frame.shape[:2]
-    message.step = message.width * channels * frame.dtype.itemsize
+    message.step = frame.itemsize * math.prod(frame.shape[1:])
     message.is_bigendian = int(sys.byteorder == "big")
     message.data = byte_array(frame)
     return message

@@ -65,18 +65,16 @@ def main() -> int:
         rclpy.try_shutdown()
 
 
-def until(
-    node: Node, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S
-) -> Any:
+def until(node: Node, condition: Callable[[], Any], what: str) -> Any:
     """Spin until `condition` is truthy, and return its value.
 
     Raises:
         TimeoutError: it took too long.
     """
-    end_s = time.monotonic() + patience_s
+    end_s = time.monotonic() + PATIENCE_S
     while not (value := condition()):
         if time.monotonic() > end_s:
-            raise TimeoutError(f"waited {patience_s:g} s for {what}")
+            raise TimeoutError(f"waited {PATIENCE_S:g} s for {what}")
         rclpy.spin_once(node, timeout_sec=0.05)
     return value
 

@@ -1,6 +1,7 @@
 """The camera on a real graph: what it shows, when, and with which stamps."""
 
 import contextlib
+import math
 
 import cv2
 import numpy as np
@@ -150,8 +151,9 @@ def test_the_simulator_is_shown_in_the_encoding_asked_for(
 
 
 @pytest.fixture
-def answers(namespace, make_camera, viewer, sequence_folder):
-    """Publisher of answers to a camera that waits for them, two images ahead at most."""
+def answers(namespace, make_camera, viewer, sequence_folder, monkeypatch):
+    """Publisher of answers to a camera that waits for them for ever, two images ahead at most."""
+    monkeypatch.setattr("mlss_tracker_ros.camera_node.PACE_PATIENCE_S", math.inf)
     publisher = viewer.client.node.create_publisher(Detection2DArray, "answers", 10)
     viewer.listen()
     make_camera(
@@ -185,19 +187,11 @@ def test_a_camera_goes_on_when_an_image_is_never_answered(viewer, answers):
     viewer.until_finished()
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_camera_goes_on_when_more_images_than_its_window_are_never_answered(
-    namespace, make_camera, viewer, sequence_folder, monkeypatch, capfd
+    viewer, monkeypatch, capfd
 ):
     monkeypatch.setattr("mlss_tracker_ros.camera_node.PACE_PATIENCE_S", 0.05)
-    viewer.listen()
-    make_camera(
-        namespace,
-        source=str(sequence_folder),
-        rate=200.0,
-        wait_for_subscribers=1,
-        pace_topic="answers",
-        pace_window=2,
-    )
     viewer.until_finished()
     assert len(viewer.images) == FRAMES
     assert "no answer on answers to 2 images" in capfd.readouterr().err

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import PATIENCE_S
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point
 from std_msgs.msg import Header
@@ -108,7 +109,7 @@ def test_the_debug_picture_shows_the_box_in_its_colour(dtype):
     plain = debug_picture(frame, [])
     assert (plain.shape, plain.dtype) == ((96, 160, 3), np.uint8)
     box = Box(60, 50, 20, 16)
-    drawn = debug_picture(frame, [TRACKED._replace(box=box), LOST], Box(120, 50, 10, 10))
+    drawn = debug_picture(frame, [TRACKED._replace(box=box), LOST])
     left, _, right, bottom = (round(edge) for edge in box.corners())
     edge = drawn[bottom, left : right + 1].astype(int)
     assert (edge[:, 1] > edge[:, 2] + 100).all(), "green where it tracks"
@@ -146,7 +147,7 @@ def test_the_status_published_last_is_the_newest_when_two_threads_report():
     def figures():
         if threading.current_thread() is first:
             slow.set()
-            goes_on.wait(60.0)
+            goes_on.wait(PATIENCE_S)
         return {}
 
     publisher = SimpleNamespace(publish=lambda message: published.append(message.message))
@@ -156,13 +157,30 @@ def test_the_status_published_last_is_the_newest_when_two_threads_report():
         get_fully_qualified_name=lambda: "/node",
     )
     reporter = Reporter(node, lambda: (NodeState.IDLE, state[0]), figures)
+    reporter._reporting = TellingLock()
     first, second = (threading.Thread(target=reporter.report) for _ in range(2))
     first.start()
-    assert slow.wait(60.0)
+    assert slow.wait(PATIENCE_S)
     state[0] = "NEW"
+    reporter._reporting.asked.clear()
     second.start()
-    second.join(0.2)  # it ends here, too early, unless reports wait for each other
+    while not reporter._reporting.asked.wait(0.01) and second.is_alive():
+        pass  # it ends here, too early, unless reports wait for each other
     goes_on.set()
-    first.join(60.0)
-    second.join(60.0)
+    first.join(PATIENCE_S)
+    second.join(PATIENCE_S)
     assert published == ["IDLE: OLD", "IDLE: NEW"]
+
+
+class TellingLock:
+    """A lock that tells when somebody asks for it."""
+
+    def __init__(self):
+        self.asked, self._lock = threading.Event(), threading.Lock()
+
+    def __enter__(self):
+        self.asked.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()

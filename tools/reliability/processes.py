@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -41,7 +40,6 @@ def start_node(
     log: Path,
     namespace: str = "/",
     params: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Run a node with ROS parameters; its output goes to `log`, and it ends with this process."""
     command = [sys.executable, *program, "--ros-args", "-r", f"__ns:={namespace}"]
@@ -52,7 +50,6 @@ def start_node(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C comes from end(), once
             preexec_fn=end_with_parent,
         )
