@@ -82,8 +82,9 @@ class InitTopics:
         try:
             request = read()
         except BoxError as refusal:
-            error = refusal  # Python forgets the name `refusal` below
-            self._worker.post(lambda session: session.refuse(error))
+            # bound as a default: a name of its own would keep the error, and with it its frames'
+            # message, until Python collects its garbage
+            self._worker.post(lambda session, error=refusal: session.refuse(error))
             return
         if request is not None:
             self._worker.post(lambda session: session.request(request))

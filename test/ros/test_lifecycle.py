@@ -15,6 +15,8 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
+from mlss_core.box import Box
+from mlss_core.errors import BoxError
 from mlss_tracker_ros import running
 from mlss_tracker_ros.frame_buffer import Kept
 
@@ -136,6 +138,21 @@ def test_a_deactivated_node_holds_no_frame_even_before_python_collects_its_garba
         assert held() > 0
         assert change(tracked, Transition.TRANSITION_DEACTIVATE)
         tracked.until(lambda: held() == 0, "no frame held")
+    finally:
+        gc.enable()
+
+
+def test_refused_boxes_do_not_pile_up_until_python_collects_its_garbage(tracked):
+    def held() -> int:
+        return sum(type(thing) is BoxError for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for n in range(1, 6):
+            tracked.send_box(Box(80, 60, -n, 4))
+            tracked.until_status(f"got -{n} x 4 px")
+        tracked.until(lambda: held() <= 1, "no error held but the newest")
     finally:
         gc.enable()
 
