@@ -14,13 +14,14 @@ from mlss_core.evaluate.run import track
 from mlss_core.evaluate.trackers import TrackerOptions, TrackerSpec, build_tracker
 from mlss_core.sequences import find_sequences, load_sequence
 
-weights = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+folder, *weights = sys.argv[1:] or sys.exit(__doc__)
+options = TrackerOptions(Path(weights[0]) if weights else None)
 print(f"{'sequence':24} {'tracker':8} success precision  fps")
-for path in find_sequences(sys.argv[1]):
+for path in find_sequences(folder):
     sequence = load_sequence(path)
     start = first_valid_row(sequence.ground_truth)
     for name in ("mlssnet", "csrt"):
-        tracker = build_tracker(TrackerSpec.parse(name), TrackerOptions(weights))
+        tracker = build_tracker(TrackerSpec.parse(name), options)
         boxes, _, fps = track(tracker, sequence)
         curves = score_sequence(boxes[start:], sequence.ground_truth[start:])
         print(

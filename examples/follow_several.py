@@ -15,7 +15,7 @@ from mlss_core.tracker import MLSSTracker
 
 PATIENCE_FRAMES = 30
 
-source, *targets = sys.argv[1:]
+source, *targets = sys.argv[1:] or sys.exit(__doc__)
 frames = load_sequence(source).frames
 tracker = MLSSTracker()
 for target in targets:

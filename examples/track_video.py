@@ -12,7 +12,7 @@ from mlss_core.box import Box
 from mlss_core.sequences import load_sequence
 from mlss_core.tracker import MLSSTracker
 
-source, box = sys.argv[1:]
+source, box = sys.argv[1:] or sys.exit(__doc__)
 frames = load_sequence(source).frames
 tracker = MLSSTracker()
 tracker.initialize(frames[0], Box.from_ltwh(*map(float, box.split(","))))

@@ -3,7 +3,7 @@
     python examples/train_on_folder.py SEQUENCES OUT [--steps 500] [--batch 8]
 
 SEQUENCES is a folder of labelled sequences: NAME/img/0001.png ... with NAME/groundtruth_rect.txt,
-or NAME.mp4 with NAME.txt. The tracker takes OUT/train/last.safetensors as its --weights. Compare
+or NAME.mp4 with NAME.txt; OUT is a new folder. The tracker takes OUT/train/last.safetensors as its --weights. Compare
 both on sequences that were not trained on before you believe in it (compare_with_csrt.py).
 """
 

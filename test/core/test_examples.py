@@ -50,6 +50,18 @@ def as_text(box):
     return ",".join(f"{value:g}" for value in box)
 
 
+@pytest.mark.parametrize("name", ["track_video", "follow_several", "compare_with_csrt"])
+def test_without_arguments_an_example_says_how_it_is_used(repository, name):
+    command = [sys.executable, f"examples/{name}.py"]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    result = subprocess.run(
+        command, cwd=repository, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert f"    python examples/{name}.py SOURCE " in result.stderr.replace("SEQUENCES", "SOURCE")
+    assert "Traceback" not in result.stderr
+
+
 def test_track_video_prints_a_box_for_every_frame(run_example, recording, first_box):
     lines = run_example("track_video.py", recording, as_text(first_box))
     assert [line.split()[:2] for line in lines] == [
