@@ -3,8 +3,9 @@
     python examples/train_on_folder.py SEQUENCES OUT [--steps 500] [--batch 8]
 
 SEQUENCES is a folder of labelled sequences: NAME/img/0001.png ... with NAME/groundtruth_rect.txt,
-or NAME.mp4 with NAME.txt; OUT is a new folder. The tracker takes OUT/train/last.safetensors as its --weights. Compare
-both on sequences that were not trained on before you believe in it (compare_with_csrt.py).
+or NAME.mp4 with NAME.txt; OUT is a new folder. The tracker takes OUT/train/last.safetensors as its
+--weights. Compare both on sequences that were not trained on before you believe in it
+(compare_with_csrt.py).
 """
 
 import argparse
