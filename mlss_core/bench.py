@@ -53,7 +53,7 @@ class Timing:
 
 
 def bench_frames(count: int, bits: int, width: int = 640, height: int = 512) -> list[np.ndarray]:
-    """Textured frames with a slowly moving scene, uint8 or uint16 with 14-bit counts."""
+    """Textured frames (H, W) of a slowly moving scene, uint8 or uint16 with 14-bit counts."""
     random = np.random.default_rng(0)
     scene = cv2.GaussianBlur(random.normal(128, 60, (height + 64, width + 64)), (0, 0), 3)
     scene = (scene - scene.min()) * (255 / np.ptp(scene))

@@ -69,16 +69,19 @@ class OnnxNetwork:
         self.precision = "fp32"
 
     def features(self, patches: Tensor) -> Features:
-        """The patches, for the graphs to take."""
+        """The patches (N, 1, 255, 255), 0..255, as they are: the graphs take them."""
         return Features(patches, patches)
 
     def templates_from(self, features: Features) -> Templates:
-        """Run the exemplar graph."""
+        """Run the exemplar graph on what `features` gave -> Templates of N targets, float32."""
         outputs = self._run(self._exemplar, exemplar=features.semantic)
         return Templates(outputs[0], outputs[1])
 
     def respond_to(self, templates: Templates, features: Features) -> Responses:
-        """Run the instance graph; the single responses are not given, only their ensemble."""
+        """Run the instance graph: N templates, N k patches -> (N k, 1, 33, 33) float32.
+
+        The single responses are not given, only their ensemble, in the place of all three.
+        """
         (fused,) = self._run(
             self._instance,
             semantic=templates.semantic,

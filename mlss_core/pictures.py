@@ -11,7 +11,7 @@ from mlss_core.errors import SequenceError
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture file of the kind that its suffix names.
+    """Write a picture, (H, W) or (H, W, 3) BGR, as a file of the kind that its suffix names.
 
     Raises:
         SequenceError: the file cannot be written.

@@ -9,11 +9,12 @@ from enum import Enum
 from mlss_core.network_params import NetworkParams
 from mlss_core.params import PresenceParams
 
+# Chosen with the weights of the score (docs/training.md).
 _USUAL_RATE = 0.02  # share of a frame in what is usual of a target
 _FIRST_FRAMES = 3  # that are averaged
-_LEAST = 0.1  # of quality and height that are compared
+_LEAST = 0.1  # quality and height count as this at least, where they divide
 _LARGEST_SHARE = 2.0
-_AMPLE_QUALITY, _AMPLE_HEIGHT = 15.0, 7.0  # enough of any target, were twice that usual of it
+_AMPLE_QUALITY, _AMPLE_HEIGHT = 15.0, 7.0  # what is usual counts as this at most
 
 
 class TrackState(str, Enum):
@@ -33,17 +34,14 @@ class UsualPeak:
     there, so a score compares it with this. (High-confidence updates do: Wang et al., LMCF, 2017.)
     """
 
-    quality: float = math.nan  # peak-to-sidelobe ratio
-    height: float = math.nan  # value of the peak; the network learns that a target is above 0
-    frames: int = 0
+    quality: float = 0.0  # peak-to-sidelobe ratio
+    height: float = 0.0  # value of the peak; the network learns that a target is above 0
+    frames: int = 0  # in which it was seen; before the first, nothing is usual
 
     def see(self, quality: float, height: float) -> None:
         """Follow it slowly, after a mean of the first frames."""
         self.frames += 1
-        if self.frames == 1:
-            self.quality, self.height = quality, height
-            return
-        rate = max(_USUAL_RATE, 1 / self.frames if self.frames <= _FIRST_FRAMES else 0.0)
+        rate = 1 / self.frames if self.frames <= _FIRST_FRAMES else _USUAL_RATE
         self.quality += rate * (quality - self.quality)
         self.height += rate * (height - self.height)
 

@@ -14,6 +14,8 @@ from mlss_core.model.correlation import hann_window
 from mlss_core.params import SearchParams
 from mlss_core.patch import resize_matrix
 
+_PEAK_CELLS = 5  # half side of the square around a peak that is not sidelobe (as MOSSE: 11 x 11)
+
 
 class Peak(NamedTuple):
     """Where one target's response is highest."""
@@ -105,18 +107,17 @@ def best_scales(maps: Tensor, search: SearchParams) -> Tensor:
     return (heights * penalty).argmax(dim=1)
 
 
-def peak_to_sidelobe(response: np.ndarray, exclude_cells: int = 5) -> float:
+def peak_to_sidelobe(response: np.ndarray) -> float:
     """Peak over the sidelobe's mean in sidelobe standard deviations (Bolme et al., MOSSE, 2010).
 
     Args:
         response: (R, R).
-        exclude_cells: half side of the square around the peak that is not sidelobe.
     """
     row, column = np.unravel_index(int(response.argmax()), response.shape)
     sidelobe = np.ones(response.shape, dtype=bool)
     sidelobe[
-        max(row - exclude_cells, 0) : row + exclude_cells + 1,
-        max(column - exclude_cells, 0) : column + exclude_cells + 1,
+        max(row - _PEAK_CELLS, 0) : row + _PEAK_CELLS + 1,
+        max(column - _PEAK_CELLS, 0) : column + _PEAK_CELLS + 1,
     ] = False
     rest = response[sidelobe]
     return float((response[row, column] - rest.mean()) / (rest.std() + 1e-6))

@@ -91,7 +91,11 @@ class InferenceNetwork:
 
     @torch.inference_mode()
     def features(self, patches: Tensor) -> Features:
-        """Grey patches (B, 1, 255, 255), 0..255 -> float32 Features."""
+        """Grey patches (B, 1, 255, 255), 0..255 -> float32 Features.
+
+        Raises:
+            FrameError: another number of dimensions or channels.
+        """
         if patches.ndim != 4 or patches.shape[1] != 1:
             raise FrameError(
                 f"expected grey patches (B, 1, H, W), got {tuple(patches.shape)}; cut grey patches"
@@ -114,7 +118,7 @@ class InferenceNetwork:
 
     @torch.inference_mode()
     def respond_to(self, templates: Templates, features: Features) -> Responses:
-        """Responses of N k instances to N templates, float32."""
+        """Responses (N k, 1, 33, 33) of N k instances to N templates, float32."""
         return self.network.respond_to(templates, features)
 
 

@@ -179,7 +179,7 @@ class DeadPixels:
         self._dead = np.stack(np.unravel_index(dead, grey.shape), axis=1)
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
-        """Put their neighbourhood's median in their place."""
+        """The picture (H, W) with the median of 3x3 px in the place of each dead one."""
         if len(self._dead) == 0 or self._streak.shape != grey.shape:
             return grey
         mended, last = grey.copy(), np.array(grey.shape) - 1

@@ -44,8 +44,8 @@ class TrackResult(NamedTuple):
 class MLSSTracker:
     """Follows any number of targets; every target costs one batch row per scale.
 
-    Frames are raw pictures as the camera gives them, see `mlss_core.thermal.grey_counts`. A call
-    that raises leaves every target as it was.
+    Frames are raw pictures as the camera gives them: (H, W) uint8, uint16 or float32, or (H, W, 3)
+    uint8 BGR. A call that raises leaves every target as it was.
     """
 
     def __init__(

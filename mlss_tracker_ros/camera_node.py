@@ -213,7 +213,7 @@ class CameraNode(Node):
 
 
 def converter(encoding: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Function that brings raw frames, in their order, to an encoding.
+    """Function that brings raw frames, (H, W) or (H, W, 3), in their order to an encoding.
 
     auto leaves them as they are. mono8 of deeper frames is stretched as an automatic gain control
     does; mono16 of 8-bit frames is scaled to the counts of a 14-bit core.

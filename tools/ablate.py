@@ -21,11 +21,12 @@ import torch
 from mlss_core.checkpoint import load_network
 from mlss_core.evaluate.metrics import score_sequence
 from mlss_core.evaluate.run import track
+from mlss_core.evaluate.trackers import SingleTarget
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.sequences import load_sequence
 from mlss_core.tracker import MLSSTracker
-from mlss_core.train.validate import SingleTarget, shortened
+from mlss_core.train.validate import shortened
 
 
 def _set(**groups: dict[str, Any]) -> Callable[[TrackerParams], TrackerParams]:

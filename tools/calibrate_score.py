@@ -20,9 +20,11 @@ import scipy.optimize
 from tqdm import tqdm
 
 from mlss_core.checkpoint import load_network
+from mlss_core.evaluate.sources import read_names
 from mlss_core.params import PresenceParams, tracker_params
 from mlss_core.presence import UsualPeak, compared_with_usual
 from mlss_core.sequences import Sequence, find_sequences, load_sequence
+from mlss_core.sequences.load import sequence_name
 from mlss_core.tracker import MLSSTracker
 
 WHOLE = 0.9  # visible part of a target from which on it counts as seen,
@@ -39,13 +41,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--frames", type=int, default=60, help="frames of each clip")
     args = parser.parse_args()
-    names = set(args.list.read_text().split()) if args.list else None
+    names = read_names(args.list)
     paths = [path for root in args.root for path in find_sequences(root)]
     params = dataclasses.replace(tracker_params(), presence=PresenceParams(enabled=False))
     tracker = MLSSTracker(load_network(args.weights), params)
     examples: list[tuple[float, float, bool]] = []
     clips: list[int] = []
-    chosen = [path for path in paths if names is None or path.stem in names]
+    chosen = [path for path in paths if names is None or sequence_name(path) in names]
     for number, path in enumerate(tqdm(chosen, disable=None)):
         found = collect(tracker, load_sequence(path), args.frames)
         clips += [number] * len(found)

@@ -17,6 +17,7 @@ import numpy as np
 from mlss_core.evaluate.metrics import Array, clean_results, first_valid_row, score_sequence
 from mlss_core.evaluate.results import load_boxes
 from mlss_core.sequences import find_sequences, load_sequence
+from mlss_core.sequences.load import sequence_name
 
 
 def centred(boxes: Array, middles_of: Array) -> Array:
@@ -33,7 +34,7 @@ def main() -> None:
     args = parser.parse_args()
     labels = {}
     for path in [path for folder in args.sequences for path in find_sequences(folder)]:
-        if list(args.results.glob(f"results/*/{path.stem}.txt")):
+        if list(args.results.glob(f"results/*/{sequence_name(path)}.txt")):
             sequence = load_sequence(path)
             labels[sequence.name] = sequence.ground_truth
     print("tracker      sequences  as it is  label's size  label's place")

@@ -21,8 +21,9 @@ from mlss_core.evaluate.report import (
 )
 from mlss_core.evaluate.results import RunInfo
 from mlss_core.evaluate.run import Job, make_jobs, run_jobs
-from mlss_core.evaluate.sources import Source, collect, name_of, names_not_found, read_names
+from mlss_core.evaluate.sources import Source, collect, names_not_found, read_names
 from mlss_core.evaluate.trackers import PROFILES, TrackerOptions, TrackerSpec, parse_trackers
+from mlss_core.sequences.load import sequence_name
 
 EPILOG = """trackers:
   mlssnet, reference   ours, profiles robust and reference; NAME=W.safetensors for other weights
@@ -123,7 +124,7 @@ def _choose_sources(args: argparse.Namespace) -> tuple[list[Source], dict[str, s
     plots = [path for path in unusable if Path(path).resolve() == args.out.resolve()]
     for path in plots:  # of the run before
         del unusable[path]
-    found = [source.name for source in sources] + [name_of(Path(path)) for path in unusable]
+    found = [source.name for source in sources] + [sequence_name(Path(path)) for path in unusable]
     if missing := names_not_found(names or (), args.match, found):
         print(
             f"mlss eval: note: {len(missing)} of {len(names or ())} names of {args.list} are not "

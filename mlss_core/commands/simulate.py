@@ -44,7 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the scenes, with a progress bar over all frames."""
+    """Write the scenes, with a progress bar over all frames.
+
+    Raises:
+        ConfigError: no scene is asked for, or a parameter of one is out of its range.
+    """
     from tqdm import tqdm
 
     if args.scenes < 1:

@@ -204,7 +204,7 @@ class _Recorder:
 
 
 def overlay(frame: np.ndarray, result: TrackResult, truth: Box | None = None) -> np.ndarray:
-    """Picture of one frame with the ground truth and the tracked box."""
+    """Picture (H, W, 3) uint8 BGR of a raw frame with the ground truth and the tracked box."""
     picture = display_picture(frame)
     colour = STATE_COLOURS[result.state]
     if truth is not None:

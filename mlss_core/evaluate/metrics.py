@@ -61,7 +61,7 @@ def valid_rows(ground_truth: Array) -> NDArray[np.bool_]:
 
 
 def first_valid_row(ground_truth: Array) -> int:
-    """Index of the frame on which OPE starts: the first valid one.
+    """Index of the frame on which OPE starts: the first valid one of (N, 4) x, y, w, h.
 
     Raises:
         SequenceError: no row is valid.

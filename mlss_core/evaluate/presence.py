@@ -69,7 +69,7 @@ def presence_run(
 
 
 def confidence_thresholds(scores: Array) -> Array:
-    """Thresholds that cut the sorted finite `scores` into equal parts, between inf and -inf."""
+    """Thresholds that cut the finite of `scores` (N,) into equal parts, between inf and -inf."""
     ordered = np.sort(scores[np.isfinite(scores)])[::-1]
     inner = THRESHOLDS - 2
     if len(ordered) > inner:

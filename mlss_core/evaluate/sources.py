@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mlss_core.errors import ConfigError, MlssError, SequenceError
 from mlss_core.evaluate.metrics import first_valid_row
-from mlss_core.sequences import Sequence, find_sequences, load_sequence
-from mlss_core.sequences.load import BAG_SUFFIXES, VIDEO_SUFFIXES
+from mlss_core.sequences import Sequence, load_sequence
+from mlss_core.sequences.load import expect_sequences, sequence_name
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,7 @@ def collect(
     sources: dict[str, Source] = {}
     unusable: dict[str, str] = {}
     for root in roots:
-        paths = find_sequences(root)
-        if not paths:
-            raise SequenceError(
-                f"expected sequences below {root}, got none; give a folder that holds "
-                "NAME/img + NAME/groundtruth_rect.txt, or NAME.mp4 + NAME.txt"
-            )
-        for path in paths:
+        for path in expect_sequences(root):
             if not _wanted(path, patterns, match):
                 continue
             try:
@@ -111,13 +105,7 @@ def read_names(path: Path | None) -> list[str] | None:
             f"expected a list of names {path}, got a file that is no text; correct --list"
         ) from error
     names = [line for line in lines if line and not line.startswith("#")]
-    return [name_of(Path(name)) if "/" in name else name for name in names]
-
-
-def name_of(path: Path) -> str:
-    """Name of the sequence at a path: of a file without its ending, of a folder the whole."""
-    recording = path.suffix.lower() in VIDEO_SUFFIXES | BAG_SUFFIXES
-    return path.stem if recording and not path.is_dir() else path.name
+    return [sequence_name(Path(name)) if "/" in name else name for name in names]
 
 
 def names_not_found(
@@ -133,7 +121,7 @@ def names_not_found(
 
 
 def _wanted(path: Path, patterns: Collection[str] | None, match: str | None) -> bool:
-    name = name_of(path.resolve())
+    name = sequence_name(path.resolve())
     if match is not None and not fnmatch.fnmatchcase(name, match):
         return False
     return patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -20,6 +20,7 @@ from mlss_core.evaluate.results import digest
 
 if TYPE_CHECKING:
     from mlss_core.model.network import MLSSNet
+    from mlss_core.tracker import MLSSTracker
 
 PROFILES = {"mlssnet": "robust", "reference": "reference"}  # name in tables -> parameter profile
 MODEL_FILES = {  # cv2 trackers that need models: fields of cv2.Tracker*_Params, in this order
@@ -138,7 +139,7 @@ def build_tracker(spec: TrackerSpec, options: TrackerOptions) -> Tracker:
     """
     if spec.kind in PROFILES:
         weights = spec.files[0] if spec.files else options.weights
-        return OurTracker(PROFILES[spec.kind], weights, options.device, options.precision)
+        return _our_tracker(PROFILES[spec.kind], weights, options)
     if spec.kind == "static":
         return StaticTracker()
     if ":" in spec.kind:
@@ -192,30 +193,28 @@ class StaticTracker:
         return PlainEstimate(self._box, 1.0)
 
 
-class OurTracker:
-    """MLSSNet with one of its profiles, seen as a single-target `Tracker`."""
+class SingleTarget:
+    """An `MLSSTracker` seen as a `Tracker` of one target."""
 
-    def __init__(self, profile: str, weights: Path | None, device: str, precision: str) -> None:
-        """Load `weights` (None: the shipped ones).
-
-        Raises:
-            CheckpointError, ConfigError: see `mlss_core.tracker.MLSSTracker`.
-        """
-        from mlss_core.params import tracker_params
-        from mlss_core.tracker import MLSSTracker
-
-        self._tracker = MLSSTracker(
-            _network(weights), tracker_params(profile), device=device, precision=precision
-        )
+    def __init__(self, tracker: MLSSTracker) -> None:
+        self._tracker = tracker
 
     def initialize(self, frame: np.ndarray, box: Box) -> None:
-        """Drop what was tracked and start on `box`."""
+        """Drop what was tracked and start on `box`; raises as `MLSSTracker.initialize`."""
         self._tracker.clear()
         self._tracker.initialize(frame, box)
 
     def update(self, frame: np.ndarray) -> Estimate:
-        """Find the one target."""
+        """Find the one target; raises as `MLSSTracker.update`."""
         return self._tracker.update(frame)[0]
+
+
+def _our_tracker(profile: str, weights: Path | None, options: TrackerOptions) -> SingleTarget:
+    from mlss_core.params import tracker_params
+    from mlss_core.tracker import MLSSTracker
+
+    params = tracker_params(profile)
+    return SingleTarget(MLSSTracker(_network(weights), params, options.device, options.precision))
 
 
 @functools.cache

@@ -45,6 +45,11 @@ class VideoFrames(LazyFrames):
     """
 
     def __init__(self, path: Path) -> None:
+        """Open the video and count its frames.
+
+        Raises:
+            SequenceError: nothing in it can be decoded.
+        """
         self._path = path
         self._times_ms: list[float] = []  # time stamp of every frame met so far
         self._next = 0  # index of the frame that the decoder yields next

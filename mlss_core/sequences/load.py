@@ -42,7 +42,7 @@ def load_sequence(path: str | Path, topic: str | None = None) -> Sequence:
         from mlss_core.sequences.rosbag import BagFrames  # optional dependency
 
         bag = BagFrames(path, topic)
-        return Sequence(path.stem, bag, None, bag.fps)
+        return Sequence(sequence_name(path), bag, None, bag.fps)
     if topic is not None:
         raise SequenceError(f"{path}: expected a rosbag2 with topic {topic}, got none; drop topic")
     if path.is_dir():
@@ -51,11 +51,17 @@ def load_sequence(path: str | Path, topic: str | None = None) -> Sequence:
         video = VideoFrames(path)
         labels = path.with_suffix(".txt")
         boxes = _fitting(read_boxes(labels), labels, len(video)) if labels.is_file() else None
-        return Sequence(path.stem, video, boxes, video.fps)
+        return Sequence(sequence_name(path), video, boxes, video.fps)
     raise SequenceError(
         f"{path}: expected a folder, a video ({' '.join(sorted(VIDEO_SUFFIXES))}) or a rosbag2 "
         f"({' '.join(sorted(BAG_SUFFIXES))}), got {path.suffix or 'a file without suffix'}"
     )
+
+
+def sequence_name(path: Path) -> str:
+    """Name of the sequence at a path: of a file without its ending, of a folder the whole."""
+    recording = path.suffix.lower() in VIDEO_SUFFIXES | BAG_SUFFIXES
+    return path.stem if recording and not path.is_dir() else path.name
 
 
 def find_sequences(root: str | Path) -> list[Path]:
@@ -78,6 +84,21 @@ def find_sequences(root: str | Path) -> list[Path]:
         if not child.name.startswith(".") and child.exists():  # a link may lead nowhere
             found.extend(find_sequences(child))
     return found
+
+
+def expect_sequences(root: Path) -> list[Path]:
+    """As `find_sequences`.
+
+    Raises:
+        SequenceError: `root` does not exist, or holds none.
+    """
+    paths = find_sequences(root)
+    if not paths:
+        raise SequenceError(
+            f"expected sequences below {root}, got none; give a folder that holds "
+            "NAME/img + NAME/groundtruth_rect.txt, or NAME.mp4 + NAME.txt"
+        )
+    return paths
 
 
 def _load_folder(folder: Path) -> Sequence:

@@ -49,6 +49,15 @@ class BagFrames(LazyFrames):
     """
 
     def __init__(self, path: Path, topic: str | None) -> None:
+        """Open the bag.
+
+        Args:
+            path: of the rosbag2, a folder or a file.
+            topic: of the images; None: the only one.
+
+        Raises:
+            SequenceError: it cannot be read, or holds no such images.
+        """
         self._path = path
         self._reader = _open_reader(path)
         weakref.finalize(self, self._reader.close)

@@ -14,6 +14,11 @@ class CropLibrary:
     """Memory-mapped crops of one split, by source and track."""
 
     def __init__(self, folder: Path, split: int = TRAIN) -> None:
+        """Open what `mlss curate` wrote to `folder`.
+
+        Raises:
+            SequenceError: there are no crops, or none of this split.
+        """
         if not (folder / "index.npz").is_file():
             raise SequenceError(
                 f"expected curated crops in {folder}, got no index.npz there; run mlss curate"

@@ -50,6 +50,18 @@ class PairDataset(torch.utils.data.Dataset):
         world: int = 1,
         seed: int | None = None,
     ) -> None:
+        """Draw pairs from crops.
+
+        Args:
+            crops: of one split.
+            params: of the run.
+            rank: number of this process,
+            world: of so many that share each batch.
+            seed: of the draw; None: the run's.
+
+        Raises:
+            ConfigError: `pairs.mix` names a source that was not curated.
+        """
         mix = params.pairs.mix or {name: len(has) for name, has in crops.sources.items()}
         unknown = sorted(set(mix) - set(crops.sources))
         if unknown:

@@ -13,7 +13,11 @@ from mlss_core.errors import ConfigError
 
 
 def join_processes() -> tuple[int, int, torch.device]:
-    """Rank, number of processes and device of this one; joins the others under `torchrun`."""
+    """Rank, number of processes and device of this one; joins the others under `torchrun`.
+
+    Raises:
+        ConfigError: there are fewer GPUs than processes on this machine.
+    """
     cuda = torch.cuda.is_available()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

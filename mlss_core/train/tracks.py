@@ -16,7 +16,8 @@ import numpy as np
 from mlss_core.box import Box
 from mlss_core.errors import SequenceError
 from mlss_core.params import ThermalParams
-from mlss_core.sequences import find_sequences, load_sequence
+from mlss_core.sequences import load_sequence
+from mlss_core.sequences.load import expect_sequences, sequence_name
 from mlss_core.thermal import ThermalNormalizer
 
 TRAIN, VALIDATION = 0, 1  # splits
@@ -42,7 +43,11 @@ class SequenceTrack:
     every: int
 
     def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
-        """Read each `every`-th frame that has a box."""
+        """Read each `every`-th frame that has a box.
+
+        Raises:
+            SequenceError: the sequence cannot be read, or has no labels.
+        """
         sequence = load_sequence(self.path)
         if sequence.ground_truth is None:
             raise SequenceError(f"expected labels for {self.path}, got none; training needs boxes")
@@ -125,16 +130,11 @@ def find_tracks(source: Path, every: int, val_fraction: float) -> list[Track]:
     for name, read in (("tracklets.json", _tracklets), ("polygons.json", _cutouts)):
         if (source / name).is_file():
             return _labelled_objects(source / name, read, val_fraction)
-    paths = find_sequences(source)
-    if not paths:
-        raise SequenceError(
-            f"expected sequences below {source}, got none; give a folder that holds "
-            "NAME/img + NAME/groundtruth_rect.txt, or NAME.mp4 + NAME.txt"
-        )
+    paths = expect_sequences(source)
     held_out = split_by_blocks(paths, val_fraction)
     return [
         SequenceTrack(
-            f"{source.name}/{path.name if path.is_dir() else path.stem}",
+            f"{source.name}/{sequence_name(path)}",
             VALIDATION if path in held_out else TRAIN,
             path,
             every,

@@ -13,10 +13,11 @@ from mlss_core.box import Box, check_box
 from mlss_core.errors import BoxError, SequenceError
 from mlss_core.evaluate.metrics import first_valid_row, score_sequence
 from mlss_core.evaluate.run import track
+from mlss_core.evaluate.trackers import SingleTarget
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet
 from mlss_core.sequences import Sequence, find_sequences, load_sequence
-from mlss_core.tracker import MLSSTracker, TrackResult
+from mlss_core.tracker import MLSSTracker
 from mlss_core.train.pairs import PairDataset
 from mlss_core.train.params import TrainParams
 from mlss_core.train.step import batch_loss
@@ -83,24 +84,8 @@ def held_out_clips(params: TrainParams) -> list[Path]:
     return clips
 
 
-class SingleTarget:
-    """MLSSTracker as evaluation drives a tracker."""
-
-    def __init__(self, tracker: MLSSTracker) -> None:
-        self._tracker = tracker
-
-    def initialize(self, frame: np.ndarray, box: Box) -> None:
-        """Start anew on `box`."""
-        self._tracker.clear()
-        self._tracker.initialize(frame, box)
-
-    def update(self, frame: np.ndarray) -> TrackResult:
-        """Follow it into the next frame."""
-        return self._tracker.update(frame)[0]
-
-
 def shortened(clip: Sequence, frames: int) -> tuple[Sequence, np.ndarray]:
-    """The first frames of a clip from its first valid box on, in memory, and their boxes.
+    """The first frames of a clip from its first valid box on, in memory, and their boxes (N, 4).
 
     Raises:
         SequenceError: the clip has no valid box.

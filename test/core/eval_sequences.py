@@ -1,5 +1,6 @@
-"""Small sequences on disk and trackers to try evaluation with."""
+"""Small sequences on disk, trackers to try evaluation with, and the command itself."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mlss_core import cli
 from mlss_core.evaluate.trackers import PlainEstimate, StaticTracker
 
 
@@ -27,6 +29,20 @@ def write_sequence(root: Path, name: str, frames: int = 12, speed_px: float = 2.
         rows.append(f"{x + 1},{y + 1},24,32")
     (folder / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
     return folder
+
+
+def evaluate(*arguments: object, trackers: str = "eval_sequences:BrightTracker,static") -> int:
+    """Exit code of `mlss eval`."""
+    words = ["eval", *map(str, arguments), "--trackers", trackers]
+    return cli.main([*words, "--jobs", "1", "--no-report"])
+
+
+def results_of(out) -> dict:
+    return json.loads((out / "results.json").read_text())
+
+
+def label_file(folder):
+    return folder / "groundtruth_rect.txt"
 
 
 class BrightTracker:

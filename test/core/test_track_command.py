@@ -109,7 +109,7 @@ def test_an_out_that_is_a_file_is_one_line(sequence, weights, tmp_path, capsys):
     assert str(tmp_path / "out") in message
 
 
-def test_a_source_named_like_a_command_loads_that_command_no_more(sequence, monkeypatch, capsys):
+def test_a_source_named_like_a_command_does_not_load_that_command(sequence, monkeypatch, capsys):
     sequence.rename(sequence.with_name("train"))
     monkeypatch.chdir(sequence.parent)
     monkeypatch.setitem(sys.modules, "mlss_core.commands.train", None)  # as without its extra
