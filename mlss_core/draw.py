@@ -48,7 +48,7 @@ def draw_box(picture: np.ndarray, box: Box, colour: tuple[int, int, int], label:
 def draw_text(
     picture: np.ndarray, text: str, at_xy: tuple[int, int], colour: tuple[int, int, int]
 ) -> None:
-    """Write text with a dark rim into an (H, W, 3) uint8 picture, from `at_xy`, its lower left."""
+    """Write text with a dark rim into an (H, W, 3) uint8 picture; its lower left is `at_xy`."""
     for shade, thickness in (((0, 0, 0), 3), (colour, 1)):
         cv2.putText(
             picture, text, at_xy, cv2.FONT_HERSHEY_SIMPLEX, 0.45, shade, thickness, cv2.LINE_AA

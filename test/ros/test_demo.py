@@ -123,8 +123,11 @@ def test_ctrl_c_ends_every_process_with_130(start_demo, sequence_folder, tmp_pat
 
 def test_no_process_survives_a_killed_demo(start_demo, sequence_folder, tmp_path):
     demo = start_demo("--source", str(sequence_folder), "--rate", "1")
-    wait_for(lambda: len(alive_with(demo.mark)) == 3, "the processes")
-    time.sleep(0.5)
+
+    def programs():  # a child that has not begun its own still looks like the demo
+        return {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in alive_with(demo.mark)}
+
+    wait_for(lambda: len(programs()) == 3, "the processes")
     demo.kill()
     demo.wait()
     wait_for(lambda: alive_with(demo.mark) == [], "the end of the orphans")
