@@ -25,7 +25,7 @@ from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 PATIENCE_S = 30.0
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -108,23 +108,28 @@ def topic_pub(node: Node, words: list[str]) -> int:
     return 0
 
 
-def listen(node: Node, topic: str, heard: Callable[[Any], None]) -> None:
-    """Subscribe to a topic with the type and the quality of service of its publisher."""
+def listen(node: Node, topic: str, heard: Callable[[Any], None], keeps: bool = True) -> None:
+    """Subscribe to a topic with the type and the quality of service of its publisher.
+
+    Without `keeps` what was sent before is left out.
+    """
     publishers = until(node, lambda: node.get_publishers_info_by_topic(topic), f"topic {topic}")
     theirs = publishers[0].qos_profile
-    qos = QoSProfile(depth=10, reliability=theirs.reliability, durability=theirs.durability)
+    durability = theirs.durability if keeps else DurabilityPolicy.VOLATILE
+    qos = QoSProfile(depth=10, reliability=theirs.reliability, durability=durability)
     node.create_subscription(interface(publishers[0].topic_type), topic, heard, qos)
 
 
 def topic_echo(node: Node, words: list[str]) -> int:
-    """`[--once] [--field NAME] TOPIC`."""
+    """`[--once] [--qos-durability volatile] [--field NAME] TOPIC`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--qos-durability", choices=["volatile"])
     parser.add_argument("--field")
     parser.add_argument("topic")
     options = parser.parse_args(words)
     messages: list[Any] = []
-    listen(node, options.topic, messages.append)
+    listen(node, options.topic, messages.append, keeps=not options.qos_durability)
     while True:
         until(node, lambda: messages, f"a message on {options.topic}")
         message = messages.pop(0)

@@ -118,7 +118,7 @@ def make_environment(ros_distro: str | None, interpreter: str) -> None:
         say(f"installing Python packages beside ROS 2 {ros_distro}")
         install_beside_sourced_ros()
     else:
-        say("installing Python packages and ROS 2 Kilted (1 to 3 minutes; 2 GB, 7 with CUDA)")
+        say("installing Python packages and ROS 2 Kilted (1 to 3 minutes; 2 GB, 6 with CUDA)")
         pip_install("-c", CONSTRAINTS, "-r", ROS_REQUIREMENTS, "-e", f"{ROOT}[all,dev]")
         say("adding the vision_msgs messages")
         install_vision_msgs()
