@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import methodcaller
 from typing import TYPE_CHECKING
 
 from geometry_msgs.msg import Point, PointStamped
@@ -82,9 +83,9 @@ class InitTopics:
         try:
             request = read()
         except BoxError as refusal:
-            # bound as a default: a name of its own would keep the error, and with it its frames'
+            # no function of this frame: it would keep the error, and with that the frame and its
             # message, until Python collects its garbage
-            self._worker.post(lambda session, error=refusal: session.refuse(error))
+            self._worker.post(methodcaller("refuse", refusal))
             return
         if request is not None:
             self._worker.post(lambda session: session.request(request))

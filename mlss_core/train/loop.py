@@ -74,8 +74,7 @@ def _train(
             f"for {world} processes; change batch"
         )
     out = Path(params.out)
-    kind = BoxPairs if params.trains == "box_head" else PairDataset
-    pairs = kind(CropLibrary(Path(params.crops), TRAIN), params, rank, world)
+    pairs = _pairs_for(params)(CropLibrary(Path(params.crops), TRAIN), params, rank, world)
     held_out = _held_out_pairs(params)
     check_clips(params)
     out.mkdir(parents=True, exist_ok=True)
@@ -155,8 +154,12 @@ def _held_out_pairs(params: TrainParams) -> PairDataset | None:
     crops = CropLibrary(Path(params.crops), VALIDATION)
     mix = {name: share for name, share in params.pairs.mix.items() if name in crops.sources}
     pairs = dataclasses.replace(params.pairs, mix=mix)
-    kind = BoxPairs if params.trains == "box_head" else PairDataset
-    return kind(crops, dataclasses.replace(params, pairs=pairs), seed=params.seed + 1)
+    params = dataclasses.replace(params, pairs=pairs)
+    return _pairs_for(params)(crops, params, seed=params.seed + 1)
+
+
+def _pairs_for(params: TrainParams) -> type[PairDataset]:
+    return BoxPairs if params.trains == "box_head" else PairDataset
 
 
 def _validate(
