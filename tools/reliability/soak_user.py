@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fault_camera import KEPT, published_ns
 from hostile_messages import MAKERS
@@ -29,6 +30,14 @@ NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 NEW_BOX_S, FAULT_S = 2.0, 5.0  # mean time between two
 
 
+class Task(NamedTuple):
+    """Something to do later."""
+
+    at_s: float  # steady time
+    action: Callable[[], object]
+    once: str  # name of what waits once at most; empty: as often as it is asked for
+
+
 class User(Node):
     """Everything that one tracker has to bear with."""
 
@@ -41,7 +50,7 @@ class User(Node):
         self.answered_s = time.monotonic()
         self._log_folder = log_folder
         self._truth: Detection2DArray | None = None
-        self._later: list[tuple[float, Any]] = []  # steady time, what to do then
+        self._later: list[Task] = []
         self._watching: list[Any] = []
         self.camera = self._new_camera()
         self._rate = self.create_publisher(Float64, "fault_camera/rate", KEPT)
@@ -82,10 +91,10 @@ class User(Node):
     def act(self) -> None:
         """Do what is due; called a few times a second."""
         now_s = time.monotonic()
-        due = [action for at_s, action in self._later if at_s <= now_s]
-        self._later = [item for item in self._later if item[0] > now_s]
-        for action in due:
-            action()
+        due = [task for task in self._later if task.at_s <= now_s]
+        self._later = [task for task in self._later if task.at_s > now_s]
+        for task in due:
+            task.action()
         self._in(self.rng.expovariate(1 / NEW_BOX_S), self._box, once="box")
         self._in(self.rng.expovariate(1 / FAULT_S), self._fault, once="fault")
 
@@ -94,10 +103,10 @@ class User(Node):
         end(self.camera)
         self.destroy_node()
 
-    def _in(self, seconds: float, action: Any, once: str = "") -> None:
-        if not once or not any(getattr(what, "once", "") == once for _, what in self._later):
-            task = _Task(action, once)
-            self._later.append((time.monotonic() + seconds, task))
+    def _in(self, seconds: float, action: Callable[[], object], once: str = "") -> None:
+        """Do something then; of those with the same name `once` only one waits at a time."""
+        if not once or all(task.once != once for task in self._later):
+            self._later.append(Task(time.monotonic() + seconds, action, once))
 
     def _fault(self) -> None:
         self.sent["faults"] += 1
@@ -186,11 +195,3 @@ class User(Node):
         if published is not None:
             latency_ms = (time.monotonic_ns() - published) / 1e6
             self.latencies.append((self.answered_s - self.start_s, latency_ms))
-
-
-class _Task:
-    def __init__(self, action: Any, once: str) -> None:
-        self.action, self.once = action, once
-
-    def __call__(self) -> None:
-        self.action()
