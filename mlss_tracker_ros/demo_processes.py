@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import json
+import os
 import random
 import signal
 import socket
@@ -110,3 +112,12 @@ def end_with_parent() -> None:
     """Have the kernel end this process when its parent dies (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def ros_distro() -> str:
+    """Name of the sourced distribution, or of the wheels that `make setup` installs."""
+    try:
+        importlib.metadata.version("ros-rclpy")
+    except importlib.metadata.PackageNotFoundError:
+        return os.environ.get("ROS_DISTRO", "unknown")
+    return os.environ.get("ROS_DISTRO", "kilted")

@@ -16,6 +16,7 @@ import pytest
 from conftest import PATIENCE_S, blob_frame
 
 from mlss_core.box import Box
+from mlss_tracker_ros.demo import too_low
 from mlss_tracker_ros.demo_report import Row, figures, overlay, write_film, write_sheet
 
 MARK = "MLSS_DEMO_TEST"
@@ -170,6 +171,13 @@ def test_figures_count_a_lost_target_as_no_overlap_and_leave_unprocessed_images_
     assert result["detections"] == 3
     assert result["mean_iou"] == pytest.approx((1 + 0 + 1 / 3) / 3)
     assert result["latency_ms"]["p50"] == pytest.approx((30 + 50) / 2)
+
+
+def test_a_demo_that_fails_on_a_busy_machine_says_so():
+    summary = {"mean_iou": 0.35, "fps": 1.8, "mode": "newest image wins"}
+    assert "1.8 images a second are too few" in too_low(summary)
+    assert "see in sheet.png" in too_low({**summary, "fps": 9.0})
+    assert "see in sheet.png" in too_low({**summary, "mode": "every image"})
 
 
 def test_film_and_sheet_begin_with_the_first_box(tmp_path):
