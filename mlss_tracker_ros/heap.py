@@ -32,12 +32,12 @@ class HeapTrimmer:
     """Trims once every `period_s`, when it is called."""
 
     def __init__(self, period_s: float = 60.0) -> None:
-        self._period_s = period_s
+        self.period_s = period_s
         self._trimmed_s = time.monotonic()
 
     def __call__(self) -> None:
         """Trim if it is time."""
         now_s = time.monotonic()
-        if now_s - self._trimmed_s >= self._period_s:
+        if now_s - self._trimmed_s >= self.period_s:
             self._trimmed_s = now_s
             trim_heap()

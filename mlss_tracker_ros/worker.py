@@ -78,7 +78,8 @@ class Worker(Generic[Message]):
         while True:
             with self._wake:
                 self._wake.wait_for(
-                    lambda: self._closed or self._commands or self.session.has_work
+                    lambda: self._closed or self._commands or self.session.has_work,
+                    timeout=self._trim.period_s,  # what the last work left behind
                 )
                 if self._closed:
                     return

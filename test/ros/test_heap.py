@@ -80,15 +80,22 @@ def test_it_is_given_back_once_in_a_period(monkeypatch):
     assert len(calls) == 3
 
 
-def test_the_worker_gives_memory_back_between_its_steps(monkeypatch):
+@pytest.mark.parametrize("works", [True, False])
+def test_the_worker_gives_memory_back_between_its_steps_and_while_it_waits(monkeypatch, works):
     from session_bench import Bench
 
     trimmed = threading.Event()
-    monkeypatch.setattr(worker, "HeapTrimmer", lambda: trimmed.set)
+
+    class Trimmer:
+        period_s = 3600.0 if works else 0.01
+        __call__ = staticmethod(trimmed.set)
+
+    monkeypatch.setattr(worker, "HeapTrimmer", Trimmer)
     bench = Bench()
     bench.tracker.learn = lambda: None
     thread = worker.Worker(bench.session, lambda step: None, lambda: None)
-    thread.post(lambda session: None)
+    if works:
+        thread.post(lambda session: None)
     assert trimmed.wait(PATIENCE_S)
     thread.close()
 
