@@ -23,8 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from mlss_core.errors import MlssError
-from mlss_core.sequences import Sequence, load_sequence
-from mlss_core.simulate import SceneParams, simulate
+from mlss_core.sequences import Sequence
 from mlss_tracker_ros.demo_client import DemoClient
 from mlss_tracker_ros.demo_processes import Children, DemoError, own_graph, ros_distro
 from mlss_tracker_ros.demo_report import (
@@ -36,12 +35,11 @@ from mlss_tracker_ros.demo_report import (
     write_summary,
     write_table,
 )
+from mlss_tracker_ros.demo_source import len_played, open_source, scene
 
 MIN_MEAN_IOU = 0.5
 NEWEST_WINS = "newest image wins"
 FEW_A_SECOND = 4.0  # processed: below that the simulated person is lost now and then
-SIMULATED_FRAMES = 240
-DISTRACTORS = 1  # people beside the target: a slow CPU sees every eighth image
 RATE_HZ = 30.0
 START_S = 120.0  # for the processes to come up
 SILENCE_S = 20.0  # without a message the run is over
@@ -55,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, children.interrupt)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        sequence = load_sequence(options.source) if options.source else simulate(scene(options))
+        sequence = open_source(options)
         os.environ.update(own_graph())
         client = play(options, sequence, children)
         bad_ends = children.stop()
@@ -77,7 +75,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         prog="demo", description="Camera, tracker and checking client on a real ROS 2 graph."
     )
     parser.add_argument(
-        "--source", type=Path, help="sequence folder, video or bag; default: simulated camera"
+        "--source", type=Path, help="labelled sequence folder or video; default: simulated camera"
     )
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder to write")
     parser.add_argument("--frames", type=int, default=0, help="images to play; default: all")
@@ -86,16 +84,6 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="weights file; default: the shipped ones")
     parser.add_argument("--profile", default="robust", help="robust or reference")
     return parser.parse_args(arguments)
-
-
-def scene(options: argparse.Namespace) -> SceneParams:
-    """Scene of the simulated camera: 640x512 px of 16 bit."""
-    return SceneParams(
-        frames=options.frames or SIMULATED_FRAMES,
-        fps=options.rate,
-        seed=options.seed,
-        distractors=DISTRACTORS,
-    )
 
 
 def play(options: argparse.Namespace, sequence: Sequence, children: Children) -> DemoClient:
@@ -163,11 +151,6 @@ def camera_params(options: argparse.Namespace, sequence: Sequence) -> dict[str, 
         "pace_topic": "mlss_tracker/detections",
         "pace_window": 2,
     }
-
-
-def len_played(options: argparse.Namespace, sequence: Sequence) -> int:
-    """Number of images that the camera will show."""
-    return min(options.frames or len(sequence), len(sequence))
 
 
 def answered(client: DemoClient, recorded: bool) -> bool:

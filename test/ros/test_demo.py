@@ -149,6 +149,15 @@ def test_a_source_that_does_not_exist_fails_at_once(start_demo):
     assert output.startswith("demo: error:")
 
 
+def test_a_recording_without_labels_is_refused_before_anything_starts(start_demo, sequence_folder):
+    (sequence_folder / "groundtruth_rect.txt").unlink()
+    demo = start_demo("--source", str(sequence_folder))
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert "labelled boxes, got none" in output
+    assert "images, domain" not in output
+
+
 TRUTH = Box(50, 50, 20, 20)
 
 
