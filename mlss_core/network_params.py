@@ -19,13 +19,24 @@ class NetworkParams(Checked):
     """
 
     input_channels: int = param(
-        1, "Channels of conv1: 1 for grey pictures, 3 as released.", range=(1, 3)
+        1,
+        "Channels of conv1: 1 for grey pictures, 3 as released.",
+        range=(1, 3),
+        source="ours; released: 3",
     )
     grey_offset: float = param(
-        128.0, "Grey level that the network sees as zero (released: 0).", "grey", (0, 255)
+        128.0,
+        "Grey level that the network sees as zero.",
+        "grey",
+        (0, 255),
+        source="ours: middle of 8 bit; released: 0",
     )
     grey_scale: float = param(
-        64.0, "Grey levels per unit of network input (released: 1).", "grey", (0.01, 255)
+        64.0,
+        "Grey levels per unit of network input.",
+        "grey",
+        (0.01, 255),
+        source="ours; released: 1",
     )
     patch_px: int = param(
         255, "Side of exemplar and instance patches.", "px", (131, 1023), source="paper, figure 2"

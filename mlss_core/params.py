@@ -2,7 +2,7 @@
 
 A field's metadata is the single source for its documentation, its unit and its allowed range; the
 ROS parameters are generated from it. Sources: `released` means the authors' MATLAB code
-(QiaoLiuHit/MLSSNet: tracking/tracker.m, tracker_step.m, run_MLSSNet.m).
+(QiaoLiuHit/MLSSNet: tracking/tracker.m, tracker_step.m, run_MLSSNet.m); none: ours, by judgement.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class SearchParams(Checked):
         source="released contextAmount",
     )
     ego_motion: bool = param(
-        True, "Move the search with the scene when the camera pans (phase correlation)."
+        True,
+        "Move the search with the scene when the camera pans (phase correlation).",
+        source="released: off",
     )
     scales: int = param(
         2,
@@ -50,7 +52,10 @@ class SearchParams(Checked):
         0.59, "Share of the new scale taken over per frame.", range=(0, 1), source="released"
     )
     scale_limit: float = param(
-        5.0, "Largest and inverse of the smallest size, relative to the first.", range=(1, 100)
+        5.0,
+        "Largest and inverse of the smallest size, relative to the first.",
+        range=(1, 100),
+        source="ours; released: no limit",
     )
     response_up: int = param(
         8,
@@ -65,12 +70,14 @@ class SearchParams(Checked):
         "single",
         "How patches are cut: 'single' at sub-pixel windows, 'released' in two rounded steps.",
         choices=("single", "released"),
+        source="released: make_scale_pyramid.m",
     )
     peak: str = param(
         "rise",
         "What scales compare and displacements use: 'rise' of the peak above its map and the "
         "winning scale's side, or 'released': the raw peak and the unscaled side.",
         choices=("rise", "released"),
+        source="released: tracker_step.m",
     )
 
 
@@ -78,7 +85,11 @@ class SearchParams(Checked):
 class BoxParams(Checked):
     """How the box follows a target that grows, turns or bends."""
 
-    refine: bool = param(True, "Correct box sides and place by the box head; off: as released.")
+    refine: bool = param(
+        True,
+        "Correct box sides and place by the box head; off: as released.",
+        source="released: off; docs/training.md",
+    )
     place_rate: float = param(
         0.2,
         "Share of its correction of the place taken over per frame.",
@@ -117,7 +128,9 @@ class TemplateParams(Checked):
         (1, 1000),
         source="released: 1",
     )
-    gated: bool = param(True, "Update only while the target is tracked with confidence.")
+    gated: bool = param(
+        True, "Update only while the target is tracked with confidence.", source="released: off"
+    )
     first_share: float = param(
         0.3,
         "Share of the first frame's template in every comparison; the rest is the rolling one.",
@@ -134,6 +147,7 @@ class ThermalParams(Checked):
         "auto",
         "'auto': 8-bit as it is, deeper frames by percentiles; or 'percentile', 'fixed', 'none'.",
         choices=("auto", "percentile", "fixed", "none"),
+        source="ours; released: 8 bit only",
     )
     percentile_low: float = param(1.0, "Counts below are black.", "%", (0, 50))
     percentile_high: float = param(99.0, "Counts above are white.", "%", (50, 100))
@@ -145,9 +159,13 @@ class ThermalParams(Checked):
     )
     fixed_min: float = param(0.0, "Black for 'fixed'.", "counts", (-1e6, 1e6))
     fixed_max: float = param(65535.0, "White for 'fixed'.", "counts", (-1e6, 1e6))
-    freeze: bool = param(True, "Recognise a repeated or uniform frame as a shutter freeze.")
+    freeze: bool = param(
+        True, "Recognise a repeated or uniform frame as a shutter freeze.", source="released: off"
+    )
     dead_pixels: bool = param(
-        True, "Replace pixels that stand out of all their neighbours in frame after frame."
+        True,
+        "Replace pixels that stand out of all their neighbours in frame after frame.",
+        source="released: off",
     )
     crop_top: int = param(0, "Rows cut from the top (telemetry).", "px", (0, 4096))
     crop_bottom: int = param(0, "Rows cut from the bottom (telemetry).", "px", (0, 4096))
@@ -165,10 +183,23 @@ class ThermalParams(Checked):
 class PresenceParams(Checked):
     """When a target counts as tracked, uncertain or lost."""
 
-    enabled: bool = param(True, "Judge presence; off: always tracking, as released.")
+    enabled: bool = param(
+        True, "Judge presence; off: always tracking, as released.", source="released: off"
+    )
     uncertain_below: float = param(0.4, "Score under which a target is uncertain.", range=(0, 1))
-    lost_below: float = param(0.1, "Score under which frames count towards lost.", range=(0, 1))
-    lost_after: int = param(15, "Frames in a row under lost_below.", "frames", (1, 1000))
+    lost_below: float = param(
+        0.1,
+        "Score under which frames count towards lost.",
+        range=(0, 1),
+        source="docs/training.md",
+    )
+    lost_after: int = param(
+        15,
+        "Frames in a row under lost_below.",
+        "frames",
+        (1, 1000),
+        source="ours: half a second at 30 Hz",
+    )
     regain_near: float = param(
         0.4, "Score that takes a lost target up again around its last place.", range=(0, 1)
     )
@@ -184,6 +215,7 @@ class PresenceParams(Checked):
     others: bool = param(
         True,
         "Tell the target from others of its kind by how they move; off: the highest peak is it.",
+        source="docs/evaluation.md",
     )
     misfit: float = param(
         1.2,
@@ -199,6 +231,7 @@ class PresenceParams(Checked):
         "better; it is uncertain so long.",
         "frames",
         (0, 10_000),
+        source="ours: 4 s at 30 Hz",
     )
     open_after: int = param(
         150,
@@ -206,6 +239,7 @@ class PresenceParams(Checked):
         "twice as many where there are several.",
         "frames",
         (1, 100_000),
+        source="ours: 5 s at 30 Hz",
     )
     doubt_windows: int = param(
         2,
