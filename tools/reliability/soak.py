@@ -188,9 +188,9 @@ def row(samples: list[Sample], latencies: list[tuple[float, float]], minutes: fl
     to_s = samples[-1].at_s
     from_s = to_s - minutes * 60 / ROWS
     held = [sample.usage for sample in samples if sample.at_s > from_s]
-    times = [ms for at_s, ms in latencies if from_s < at_s <= to_s] or [float("nan")]
+    times = [ms for at_s, ms in latencies if from_s < at_s <= to_s]
     rss, threads, files = (median(getattr(u, name) for u in held) for name in Usage._fields)
-    p50, p99 = np.percentile(times, (50, 99))
+    p50, p99 = np.percentile(times or [np.nan], (50, 99))
     least = min(u.rss_mb for u in held)
     return (
         f"  {from_s / 60:5.1f} - {to_s / 60:5.1f} {rss:7.1f} {least:8.1f} {threads:8g} {files:6g} "
