@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import mlss_core.search as search_module
 from mlss_core.box import Box
 from mlss_core.evaluate.peers import OpenCvTracker
+from mlss_core.int8 import Int8Conv2d
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import PresenceParams, TrackerParams, tracker_params
 from mlss_core.runtime import InferenceNetwork
@@ -224,10 +225,15 @@ def patch_macs(input_channels: int) -> int:
 
 def measure_peak_flops(precision: str, device: torch.device) -> float:
     """Operations per second of a large matrix product: what this machine can reach."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     size = 8192 if device.type == "cuda" else 1536
-    matrix = torch.randn(size, size, device=device).to(dtype)
-    times = time_calls(lambda _: matrix @ matrix, 10, device)
+    if precision == "int8":
+        product = Int8Conv2d(nn.Conv2d(size, size, 1), signed=True)
+        pixels = torch.randn(1, size, size // 32, 32).to(memory_format=torch.channels_last)
+        times = time_calls(lambda _: product(pixels), 10, device)
+    else:
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        matrix = torch.randn(size, size, device=device).to(dtype)
+        times = time_calls(lambda _: matrix @ matrix, 10, device)
     return 2 * size**3 / min(times)
 
 

@@ -267,7 +267,7 @@ class TrackerParams:
 
 PROFILES = ("robust", "reference")
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 def tracker_params(profile: str = "robust") -> TrackerParams:

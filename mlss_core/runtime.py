@@ -9,11 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from mlss_core.errors import ConfigError, FrameError
+from mlss_core.int8 import int8_computes, to_int8
 from mlss_core.model.backbone import Features
 from mlss_core.model.network import MLSSNet, Responses, Templates
 from mlss_core.params import PRECISIONS
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.float32,  # between the integer convolutions
+}
 
 
 _CPU_BATCH = 4  # patches: oneDNN keeps some 20 MB for every batch size it has seen
@@ -40,37 +46,51 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> str:
-    """Turn `auto` into the fastest precision that tracks as well: bf16 where it multiplies fast.
+    """Turn `auto` into the fastest precision that tracks as well.
 
     Raises:
-        ConfigError: the name is none of auto, fp32, bf16, fp16, or fp16 is asked of a CPU.
+        ConfigError: the name is none of PRECISIONS, or the device cannot compute it.
     """
     if precision not in PRECISIONS:
         raise ConfigError(
             f"expected precision {', '.join(PRECISIONS)}, got {precision!r}; choose one"
         )
     if precision == "fp16" and device.type == "cpu":
-        raise ConfigError("expected fp32 or bf16 on a CPU, got fp16; use precision auto")
+        raise ConfigError("expected fp32, bf16 or int8 on a CPU, got fp16; use precision auto")
+    if precision == "int8" and (device.type != "cpu" or not cpu_multiplies_int8()):
+        raise ConfigError(
+            "expected a CPU with VNNI, and a PyTorch that uses it, for precision int8; use "
+            "precision auto"
+        )
     if precision != "auto":
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
-    return "bf16" if _cpu_multiplies_bf16() else "fp32"
+    if "amx_bf16" in _cpu_flags():  # int8 was not compared there
+        return "bf16"
+    if cpu_multiplies_int8():
+        return "int8"
+    return "bf16" if "avx512_bf16" in _cpu_flags() else "fp32"
 
 
-def _cpu_multiplies_bf16() -> bool:
-    """Whether the CPU has AMX or AVX512-BF16 units (Linux)."""
+def cpu_multiplies_int8() -> bool:
+    """Whether the CPU has units for integer products (VNNI), and PyTorch uses them."""
+    return not _cpu_flags().isdisjoint(("avx512_vnni", "avx_vnni")) and int8_computes()
+
+
+def _cpu_flags() -> frozenset[str]:
+    """What Linux says that the CPU can; nothing elsewhere."""
     info = Path("/proc/cpuinfo")
-    flags = info.read_text().split("flags", 2)[1].split("\n", 1)[0] if info.is_file() else ""
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    text = info.read_text() if info.is_file() else ""
+    return frozenset(text.partition("flags")[2].partition("\n")[0].split())
 
 
 class InferenceNetwork:
-    """MLSSNet made fast without changing what it computes.
+    """MLSSNet made fast; what it computes changes by rounding alone.
 
     Batch norm is folded into the convolutions, input scaling and the three equal input channels of
-    a grey picture into conv1, and convolutions run channels-last in the chosen precision. Filters
-    and responses stay in float32. `plain=True` keeps the network as it is: the reference path.
+    a grey picture into conv1, and convolutions run channels-last in the chosen precision (`int8`:
+    all but the first). Filters and responses stay in float32. `plain=True` keeps the network as it is: the reference path.
     """
 
     def __init__(
@@ -87,6 +107,8 @@ class InferenceNetwork:
             self.network.backbone.to(self._dtype)
             self.network.backbone.bn3.float()  # not folded: conv3 is also read before it
             self.network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if precision == "int8":
+                to_int8(self.network.backbone)
         self.network.to(device)
 
     @torch.inference_mode()
@@ -104,7 +126,9 @@ class InferenceNetwork:
             return self.network.features(patches.to(self.device))
         centred = (patches.to(self.device) - self.params.grey_offset).to(self._dtype)
         centred = centred.contiguous(memory_format=torch.channels_last)
-        together = _CPU_BATCH if self.device.type == "cpu" else len(centred)
+        together = len(centred)
+        if self.device.type == "cpu":
+            together = 1 if self.precision == "int8" else _CPU_BATCH
         parts = [self.network.backbone(part) for part in centred.split(together)]
         return Features(
             torch.cat([part.structural.float() for part in parts]),

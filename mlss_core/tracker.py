@@ -62,7 +62,7 @@ class MLSSTracker:
             network: None for the shipped weights; an `OnnxNetwork` runs as it is.
             params: None for profile `robust`.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            precision: `auto`, `fp32`, `bf16` or `fp16`; profile `reference` stays in plain fp32.
+            precision: one of PRECISIONS; profile `reference` stays in plain fp32.
             box_head: None for the shipped one; unused where `params.box.refine` is off.
 
         Raises:

@@ -21,7 +21,7 @@ from mlss_core.bench import (
 from mlss_core.checkpoint import load_network
 from mlss_core.errors import ConfigError
 from mlss_core.evaluate.peers import OpenCvTracker
-from mlss_core.runtime import choose_device, choose_precision
+from mlss_core.runtime import choose_device, choose_precision, cpu_multiplies_int8
 
 PEERS = ("csrt", "kcf")  # of OpenCV, measured beside ours
 
@@ -51,7 +51,11 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(args.device)
     network = load_network(args.weights)
     auto = choose_precision("auto", device)
-    precisions = ["fp32", "bf16"] + (["fp16"] if device.type == "cuda" else [])
+    precisions = ["fp32", "bf16"]
+    if device.type == "cuda":
+        precisions.append("fp16")
+    elif cpu_multiplies_int8():
+        precisions.append("int8")
     peaks = {precision: measure_peak_flops(precision, device) for precision in precisions}
     settings = [Setting("plain", "fp32", 1, 8)]
     settings += [

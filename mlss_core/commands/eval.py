@@ -23,6 +23,7 @@ from mlss_core.evaluate.results import RunInfo
 from mlss_core.evaluate.run import Job, make_jobs, run_jobs
 from mlss_core.evaluate.sources import Source, collect, names_not_found, read_names
 from mlss_core.evaluate.trackers import PROFILES, TrackerOptions, TrackerSpec, parse_trackers
+from mlss_core.params import PRECISIONS
 from mlss_core.sequences.load import sequence_name
 
 EPILOG = """trackers:
@@ -63,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--match", metavar="PATTERN", help="only names like this, as in a shell: 'IR_DRONE_*'")
     add("--weights", type=Path, help="weights of mlssnet and reference (default: the shipped)")
     add("--device", default="auto", help="of mlssnet and reference: auto, cpu, cuda, cuda:N")
-    add("--precision", default="auto", help="of mlssnet: auto, fp32, bf16, fp16")
+    add("--precision", default="auto", help=f"of mlssnet: {', '.join(PRECISIONS)}")
     add("--jobs", type=int, default=_cpu_count(), help="processes, one thread each (%(default)s)")
     add(
         "--corrupt",

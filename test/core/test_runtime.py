@@ -10,14 +10,23 @@ from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
 
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.evaluate.metrics import overlaps, score_sequence
+from mlss_core.int8 import Int8Conv2d, int8_computes
 from mlss_core.network_params import NetworkParams, released_network_params
 from mlss_core.params import PresenceParams, tracker_params
-from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
+from mlss_core.runtime import (
+    InferenceNetwork,
+    choose_device,
+    choose_precision,
+    cpu_multiplies_int8,
+)
 from mlss_core.sequences import load_sequence
 from mlss_core.tracker import MLSSTracker
 
 CPU = torch.device("cpu")
 FRAMES = 60
+INT8 = pytest.param(
+    "int8", marks=pytest.mark.skipif(not cpu_multiplies_int8(), reason="no VNNI on this CPU")
+)
 
 
 @pytest.mark.parametrize("params", [NetworkParams(), released_network_params()])
@@ -38,7 +47,31 @@ def test_preparing_a_network_leaves_the_given_one_alone():
         torch.testing.assert_close(value, before[name])
 
 
-@pytest.mark.parametrize(("precision", "limit_px"), [("fp32", 1e-2), ("bf16", 1.5)])
+@pytest.mark.skipif(not cpu_multiplies_int8(), reason="no VNNI on this CPU")
+def test_integers_compute_what_floats_do_and_each_patch_for_itself():
+    network = seeded_network(NetworkParams(), seed=2)
+    patches, _ = seeded_patches()
+    floats = InferenceNetwork(network, CPU, "fp32").features(patches)
+    integers = InferenceNetwork(network, CPU, "int8")
+    together = integers.features(patches)
+    for a, b in zip(floats, together, strict=True):
+        error = torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(a)
+        assert 1e-4 < error < 0.03  # rounded, and no more than that
+    alone = [integers.features(patch) for patch in patches.split(1)]
+    assert torch.equal(together.semantic, torch.cat([part.semantic for part in alone]))
+
+
+@pytest.mark.skipif(not cpu_multiplies_int8(), reason="no VNNI on this CPU")
+def test_integers_bear_a_patch_of_nothing():
+    network = InferenceNetwork(seeded_network(NetworkParams()), CPU, "int8")
+    level = float(network.params.grey_offset)
+    assert torch.isfinite(network.features(torch.full((1, 1, 255, 255), level)).semantic).all()
+
+
+@pytest.mark.parametrize(
+    ("precision", "limit_px"),
+    [("fp32", 1e-2), ("bf16", 1.5), pytest.param(*INT8.values, 1.5, marks=INT8.marks)],
+)
 def test_fast_paths_track_as_the_plain_one(precision, limit_px):
     network = seeded_network(NetworkParams(), seed=1)
     # a network that has learnt nothing is never sure, and doubt makes steps of small differences
@@ -57,20 +90,21 @@ def test_fast_paths_track_as_the_plain_one(precision, limit_px):
 
 
 @pytest.mark.data
+@pytest.mark.parametrize("precision", ["bf16", INT8])
 @pytest.mark.parametrize("clip", ["IR_DRONE_119", "IR_BIRD_063"])
-def test_bf16_tracks_held_out_clips_as_float32_does(shared_dir, clip):
+def test_fewer_bits_track_held_out_clips_as_float32_does(shared_dir, clip, precision):
     sequence = load_sequence(shared_dir / "data" / "ddd_ir" / f"{clip}.mp4")
     labels = sequence.ground_truth[:FRAMES]
     boxes = {}
-    for precision in ("fp32", "bf16"):
-        tracker = MLSSTracker(device="cpu", precision=precision)
+    for bits in ("fp32", precision):
+        tracker = MLSSTracker(device="cpu", precision=bits)
         tracker.initialize(sequence.frames[0], sequence.box(0))
         found = [sequence.box(0)]
         for number in range(1, FRAMES):
             (result,) = tracker.update(sequence.frames[number])
             found.append(result.box)
-        boxes[precision] = np.array([box.to_ltwh() for box in found])
-    assert overlaps(boxes["bf16"], boxes["fp32"]).mean() >= 0.95
+        boxes[bits] = np.array([box.to_ltwh() for box in found])
+    assert overlaps(boxes[precision], boxes["fp32"]).mean() >= 0.95
     success = [score_sequence(rows, labels, "plain").success_auc for rows in boxes.values()]
     assert abs(success[0] - success[1]) <= 0.01
 
@@ -80,11 +114,40 @@ def test_auto_device_is_one_that_is_there():
     assert choose_device("auto").type == expected
 
 
-def test_auto_precision_is_bf16_only_where_the_hardware_multiplies_it(monkeypatch):
-    monkeypatch.setattr("mlss_core.runtime._cpu_multiplies_bf16", lambda: True)
-    assert choose_precision("auto", CPU) == "bf16"
-    monkeypatch.setattr("mlss_core.runtime._cpu_multiplies_bf16", lambda: False)
-    assert choose_precision("auto", CPU) == "fp32"
+@pytest.mark.parametrize(
+    ("flags", "computes", "expected"),
+    [
+        (set(), True, "fp32"),
+        ({"avx2"}, True, "fp32"),
+        ({"avx512_bf16"}, True, "bf16"),
+        ({"avx512_bf16", "avx512_vnni"}, True, "int8"),
+        ({"avx_vnni"}, True, "int8"),
+        ({"avx_vnni"}, False, "fp32"),
+        ({"avx512_bf16", "avx512_vnni"}, False, "bf16"),
+        ({"amx_bf16", "avx512_bf16", "avx512_vnni"}, True, "bf16"),
+    ],
+)
+def test_auto_precision_is_what_the_cpu_multiplies_fast(monkeypatch, flags, computes, expected):
+    monkeypatch.setattr("mlss_core.runtime._cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr("mlss_core.runtime.int8_computes", lambda: computes)
+    assert choose_precision("auto", CPU) == expected
+    if "vnni" not in str(flags) or not computes:
+        with pytest.raises(ConfigError, match="CPU with VNNI"):
+            choose_precision("int8", CPU)
+
+
+def test_integers_are_not_used_where_pytorch_lacks_them_or_computes_something_else(monkeypatch):
+    int8_computes.cache_clear()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Int8Conv2d, "forward", lambda self, x: x.new_zeros(1, 8, 7, 7))
+            assert not int8_computes()
+        int8_computes.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setattr("mlss_core.int8.Int8Conv2d", lambda conv, signed: torch.ops.onednn.gone)
+            assert not int8_computes()
+    finally:
+        int8_computes.cache_clear()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
