@@ -90,7 +90,8 @@ class InferenceNetwork:
 
     Batch norm is folded into the convolutions, input scaling and the three equal input channels of
     a grey picture into conv1, and convolutions run channels-last in the chosen precision (`int8`:
-    all but the first). Filters and responses stay in float32. `plain=True` keeps the network as it is: the reference path.
+    all but the first). Filters and responses stay in float32. `plain=True` keeps the network as it
+    is: the reference path.
     """
 
     def __init__(
