@@ -33,6 +33,7 @@ class Int8Conv2d(nn.Module):
         self._zeros = torch.zeros(len(weight), dtype=torch.int64)
         self._bias = None if conv.bias is None else conv.bias.detach().float()
         self._middle, self._steps = (128, 127) if signed else (0, 255)
+        self._half = torch.tensor(self._middle + 0.5)  # what is cut off then is rounded
         self._shape = [*map(list, (conv.stride, conv.padding, conv.dilation)), conv.groups]
         self._packed = torch.ops.onednn.qconv_prepack(
             rounded, self._scales, 1.0, self._middle, *self._shape, None
@@ -40,9 +41,12 @@ class Int8Conv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, C, H, W) -> (1, D, H', W'), float32."""
-        largest = float((x.abs() if self._middle else x).amax())
+        largest = float(x.amax())
+        if self._middle:
+            largest = max(largest, -float(x.amin()))
         scale = max(largest / self._steps, _TINY)
-        levels = (x * (1 / scale)).add_(self._middle + 0.5).to(torch.uint8)
+        levels = torch.add(self._half, x, alpha=1 / scale)
+        levels = levels.to(torch.int32).to(torch.uint8)  # in two steps: four times as fast
         return torch.ops.onednn.qconv2d_pointwise(
             *(levels, scale, self._middle),
             *(self._packed, self._scales, self._zeros, self._bias),

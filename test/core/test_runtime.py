@@ -184,13 +184,15 @@ def test_large_batches_are_computed_in_parts_of_few_sizes(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+    ("given", "policy", "spins"),
+    [({}, "PASSIVE", "10000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", "30000000000")],
 )
-def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given, policy):
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given, policy, spins):
+    unset = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {k: v for k, v in os.environ.items() if k not in unset}
     shown = subprocess.run(
         [sys.executable, "-c", "from mlss_core.tracker import MLSSTracker"],
-        env={**environment, **given, "OMP_DISPLAY_ENV": "TRUE"},
+        env={**environment, **given, "OMP_DISPLAY_ENV": "VERBOSE"},
         capture_output=True,
         text=True,
         check=True,
@@ -198,3 +200,4 @@ def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given, 
     if "OMP_WAIT_POLICY" not in shown:
         pytest.skip("this PyTorch has no OpenMP that shows its settings")
     assert f"OMP_WAIT_POLICY = '{policy}'" in shown
+    assert "GOMP_SPINCOUNT" not in shown or f"GOMP_SPINCOUNT = '{spins}'" in shown

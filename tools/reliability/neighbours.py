@@ -1,9 +1,10 @@
-"""What a frame costs beside other busy processes, with waiting threads that spin or that sleep.
+"""What a frame costs beside other busy processes, by what threads do that wait for work.
 
     python tools/reliability/neighbours.py [--rounds 3] [--frames 40]
 
-measures the tracker in a process of its own, by turns with OMP_WAIT_POLICY ACTIVE and PASSIVE, on
-an idle machine and beside one busy process for each core. docs/benchmarks.md quotes it.
+measures the tracker in a process of its own, by turns with threads that spin, that sleep at once,
+and that do as `mlss_core` sets it, on an idle machine and beside a busy process for each core.
+docs/benchmarks.md quotes it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ import sys
 import numpy as np
 
 _BUSY = "while True: pass"
+_POLICIES = {
+    "spin": {"OMP_WAIT_POLICY": "ACTIVE"},
+    "sleep": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
+    "as set": {},
+}
 _MEASURE = """
 import sys, time
 from mlss_core.bench import bench_frames
@@ -33,9 +39,10 @@ for n in range(5 + int(sys.argv[1])):
 
 def frame_times(policy: str, frames: int) -> list[float]:
     """Milliseconds of every frame of one process."""
+    unset = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     answer = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(frames)],
-        env={**os.environ, "OMP_WAIT_POLICY": policy},
+        env={**unset, **_POLICIES[policy]},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -52,7 +59,7 @@ def main() -> None:
     print(f"{'busy processes':>15s} {'waiting threads':>16s} {'p50 ms':>8s} {'p95 ms':>8s}")
     for neighbours in (0, os.cpu_count() or 1):
         busy = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(neighbours)]
-        times: dict[str, list[float]] = {"ACTIVE": [], "PASSIVE": []}
+        times: dict[str, list[float]] = {policy: [] for policy in _POLICIES}
         try:
             for _ in range(args.rounds):
                 for policy, taken in times.items():
