@@ -289,8 +289,8 @@ def test_other_weights_or_precision_are_another_run(tmp_path):
 
 def test_auto_on_another_machine_is_another_run(monkeypatch):
     spec, keys = TrackerSpec.parse("mlssnet"), []
-    for fast_bf16 in (False, True):
-        monkeypatch.setattr("mlss_core.runtime._cpu_multiplies_bf16", lambda fast=fast_bf16: fast)
+    for flags in (frozenset(), frozenset({"avx512_bf16"})):
+        monkeypatch.setattr("mlss_core.runtime._cpu_flags", lambda flags=flags: flags)
         keys.append(tracker_key(spec, TrackerOptions(device="cpu")))
     assert keys[0] != keys[1] == tracker_key(spec, TrackerOptions(None, "cpu", "bf16"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -264,7 +264,7 @@ def test_reference_profile_is_plain_float32():
 
 
 @pytest.mark.parametrize(
-    ("device", "precision"), [("tpu", "auto"), ("cpu", "int8"), ("cpu", "fp16")]
+    ("device", "precision"), [("tpu", "auto"), ("cpu", "int4"), ("cpu", "fp16")]
 )
 def test_unknown_device_or_precision_is_refused(network, device, precision):
     with pytest.raises(ConfigError, match="expected"):
