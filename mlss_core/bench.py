@@ -228,8 +228,9 @@ def measure_peak_flops(precision: str, device: torch.device) -> float:
     size = 8192 if device.type == "cuda" else 1536
     if precision == "int8":
         product = Int8Conv2d(nn.Conv2d(size, size, 1), signed=True)
-        pixels = torch.randn(1, size, size // 32, 32).to(memory_format=torch.channels_last)
-        times = time_calls(lambda _: product(pixels), 10, device)
+        levels = torch.randint(256, (1, size, size // 32, 32), dtype=torch.uint8)
+        levels = levels.to(memory_format=torch.channels_last)
+        times = time_calls(lambda _: product.multiply(levels, 1.0), 10, device)
     else:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         matrix = torch.randn(size, size, device=device).to(dtype)
