@@ -46,7 +46,7 @@ def test_one_more_thread_or_file_and_slower_answers_are_told():
     assert [problem.split()[0] for problem in problems] == ["threads", "a"]
 
 
-def test_a_run_of_three_minutes_is_not_judged():
+def test_a_run_of_five_minutes_is_not_judged():
     problems = []
-    assert judge(hold(3, 0), answer(3), problems) == {}
-    assert problems == ["too short to judge: 2 minutes, 288 answers"]
+    assert judge(hold(5, 0), answer(5), problems) == {}
+    assert problems == ["too short to judge: 2 parts of 2 minutes, 480 answers"]

@@ -26,8 +26,9 @@ from soak_user import User
 
 from mlss_tracker_ros.demo_processes import own_graph
 
-MAX_SLOPE_MB = 5.0  # in 10 minutes, of the least that was held in each minute
-CONFIDENCE = 0.9  # that memory grew at all
+MAX_SLOPE_MB = 5.0  # in 10 minutes, of the least that was held in each part
+PART_MINUTES = 2  # holds a trim of the heap, which the node makes once a minute
+CONFIDENCE = 0.9  # of the interval that is printed
 MAX_LATENCY_GROWTH = 0.5  # of a minute's p99 over the whole run, as a share of their median
 WARM_UP_SHARE = 0.2
 FIRST_ANSWER_S = 120.0
@@ -128,19 +129,20 @@ def judge(
     warm_s = WARM_UP_SHARE * (samples[-1].at_s if samples else 0.0)
     warm = [sample for sample in samples if sample.at_s >= warm_s]
     answers = [(at_s, ms) for at_s, ms in latencies if at_s >= warm_s]
-    least_mb = least_of_each_minute(warm)
+    least_mb = least_of_each_part(warm)
     p99 = p99_of_each_minute(answers, warm_s)
     if min(len(least_mb), len(p99)) < 3:
-        problems.append(f"too short to judge: {len(least_mb)} minutes, {len(answers)} answers")
+        parts = f"{len(least_mb)} parts of {PART_MINUTES} minutes"
+        problems.append(f"too short to judge: {parts}, {len(answers)} answers")
         return {}
     third = len(warm) // 3
     first, last = warm[:third], warm[-third:]
-    memory = theilslopes(least_mb, np.arange(len(least_mb)) / 10, CONFIDENCE)
+    memory = theilslopes(least_mb, np.arange(len(least_mb)) * PART_MINUTES / 10, CONFIDENCE)
     threads = [median(s.usage.threads for s in part) for part in (first, last)]
     files = [median(s.usage.descriptors for s in part) for part in (first, last)]
     typical_ms = median(p99.values())
     growth = theilslopes(list(p99.values()), list(p99)).slope * len(p99) / typical_ms
-    if memory.slope > MAX_SLOPE_MB and memory.low_slope > 0:
+    if memory.slope > MAX_SLOPE_MB:
         problems.append(f"memory grows by {memory.slope:.1f} MB in 10 minutes")
     if threads[1] > threads[0] or files[1] > files[0]:
         problems.append(
@@ -151,7 +153,7 @@ def judge(
     return {
         "answers": len(latencies),
         "rss_mb": round(warm[-1].usage.rss_mb, 1),
-        "rss_least_mb_by_minute": [round(mb) for mb in least_mb],
+        "rss_least_mb_by_parts": [round(mb) for mb in least_mb],
         "rss_slope_mb_per_10_min": round(float(memory.slope), 2),
         "rss_slope_interval": [
             round(float(end), 2) for end in (memory.low_slope, memory.high_slope)
@@ -166,13 +168,14 @@ def judge(
     }
 
 
-def least_of_each_minute(samples: list[Sample]) -> list[float]:
-    """MB in each whole minute; the free part of the heap comes and goes above that."""
-    minutes: dict[int, list[float]] = {}
+def least_of_each_part(samples: list[Sample]) -> list[float]:
+    """MB in each whole part; the free part of the heap comes and goes above that."""
+    parts: dict[int, list[Sample]] = {}
     for sample in samples:
-        minute = int((sample.at_s - samples[0].at_s) // 60)
-        minutes.setdefault(minute, []).append(sample.usage.rss_mb)
-    return [min(held) for held in minutes.values() if len(held) > 30]
+        part = int((sample.at_s - samples[0].at_s) // (60 * PART_MINUTES))
+        parts.setdefault(part, []).append(sample)
+    whole = [held for held in parts.values() if held[-1].at_s - held[0].at_s > 50 * PART_MINUTES]
+    return [min(sample.usage.rss_mb for sample in held) for held in whole]
 
 
 def p99_of_each_minute(answers: list[tuple[float, float]], from_s: float) -> dict[int, float]:
