@@ -3,6 +3,7 @@
 import gc
 import random
 import threading
+from contextlib import contextmanager
 
 import pytest
 from conftest import PATIENCE_S
@@ -25,6 +26,21 @@ def state_of(client) -> int:
 def change(client, transition: int) -> bool:
     request = Transition(id=transition)
     return client.call(ChangeState, f"{SERVICE}/change_state", transition=request).success
+
+
+@contextmanager
+def uncollected():
+    """Cycles stay in memory meanwhile."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def held(kind: type) -> int:
+    return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 def test_the_node_activates_itself_unless_told_otherwise(namespace, make_tracker, make_client):
@@ -95,33 +111,19 @@ def test_a_deactivated_node_is_deaf_and_comes_back_without_its_target(tracked):
 
 
 def test_a_deactivated_node_holds_no_frame_even_before_python_collects_its_garbage(tracked):
-    def held() -> int:
-        return sum(type(thing) is Kept for thing in gc.get_objects())
-
-    gc.collect()
-    gc.disable()
-    try:
+    with uncollected():
         tracked.start()
-        assert held() > 0
+        assert held(Kept) > 0
         assert change(tracked, Transition.TRANSITION_DEACTIVATE)
-        tracked.until(lambda: held() == 0, "no frame held")
-    finally:
-        gc.enable()
+        tracked.until(lambda: held(Kept) == 0, "no frame held")
 
 
 def test_refused_boxes_do_not_pile_up_until_python_collects_its_garbage(tracked):
-    def held() -> int:
-        return sum(type(thing) is BoxError for thing in gc.get_objects())
-
-    gc.collect()
-    gc.disable()
-    try:
+    with uncollected():
         for n in range(1, 6):
             tracked.send_box(Box(80, 60, -n, 4))
             tracked.until_status(f"got -{n} x 4 px")
-        tracked.until(lambda: held() <= 1, "no error held but the newest")
-    finally:
-        gc.enable()
+        tracked.until(lambda: held(BoxError) <= 1, "no error held but the newest")
 
 
 def test_transitions_in_any_order_leave_a_node_that_works(namespace, make_tracker, make_client):
