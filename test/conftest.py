@@ -1,6 +1,8 @@
 """Fixtures and settings of all tests: data folder, GPU, an own ROS 2 graph."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,3 +52,20 @@ def shared_dir() -> Path:
 def repository() -> Path:
     """Root folder of the repository."""
     return REPOSITORY
+
+
+@pytest.fixture
+def memory_within() -> Callable[[int], AbstractContextManager[None]]:
+    """A `with memory_within(kB)` whose body may take no more resident memory, even in passing."""
+
+    def peak_kb() -> int:
+        return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+    @contextmanager
+    def within(limit_kb: int) -> Iterator[None]:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak of earlier tests says nothing
+        before_kb = peak_kb()
+        yield
+        assert peak_kb() - before_kb < limit_kb
+
+    return within

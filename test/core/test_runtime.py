@@ -8,6 +8,7 @@ import pytest
 import torch
 from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
 
+from mlss_core.checkpoint import load_network
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.evaluate.metrics import overlaps, score_sequence
 from mlss_core.int8 import Int8Conv2d, int8_computes
@@ -89,23 +90,42 @@ def test_fast_paths_track_as_the_plain_one(precision, limit_px):
             assert max(abs(x - y) for x, y in zip(a.box, b.box, strict=True)) < limit_px
 
 
+def tracked(sequence, frames, precision, plain=False):
+    """Boxes (N, 4) that the shipped weights give over the first frames of a sequence."""
+    tracker = MLSSTracker(device="cpu", precision=precision)
+    if plain:
+        tracker._network = InferenceNetwork(load_network(), CPU, "fp32", plain=True)
+    tracker.initialize(sequence.frames[0], sequence.box(0))
+    found = [sequence.box(0)]
+    for number in range(1, frames):
+        (result,) = tracker.update(sequence.frames[number])
+        found.append(result.box)
+    return np.array([box.to_ltwh() for box in found])
+
+
+@pytest.mark.data
+def test_folded_float32_tracks_100_frames_as_the_plain_network(shared_dir):
+    sequence = load_sequence(shared_dir / "data" / "airplane")
+    folded, plain = (tracked(sequence, 100, "fp32", plain) for plain in (False, True))
+    assert abs(folded - plain).max() < 1e-2
+    assert overlaps(plain, sequence.ground_truth[:100]).mean() > 0.6  # of a track worth comparing
+
+
+@pytest.fixture(scope="module", params=["IR_DRONE_119", "IR_BIRD_063"])
+def held_out(request, shared_dir):
+    """A held-out clip, and its boxes in float32."""
+    sequence = load_sequence(shared_dir / "data" / "ddd_ir" / f"{request.param}.mp4")
+    return sequence, tracked(sequence, FRAMES, "fp32")
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("precision", ["bf16", INT8])
-@pytest.mark.parametrize("clip", ["IR_DRONE_119", "IR_BIRD_063"])
-def test_fewer_bits_track_held_out_clips_as_float32_does(shared_dir, clip, precision):
-    sequence = load_sequence(shared_dir / "data" / "ddd_ir" / f"{clip}.mp4")
+def test_fewer_bits_track_held_out_clips_as_float32_does(held_out, precision):
+    sequence, floats = held_out
+    boxes = tracked(sequence, FRAMES, precision)
+    assert overlaps(boxes, floats).mean() >= 0.95
     labels = sequence.ground_truth[:FRAMES]
-    boxes = {}
-    for bits in ("fp32", precision):
-        tracker = MLSSTracker(device="cpu", precision=bits)
-        tracker.initialize(sequence.frames[0], sequence.box(0))
-        found = [sequence.box(0)]
-        for number in range(1, FRAMES):
-            (result,) = tracker.update(sequence.frames[number])
-            found.append(result.box)
-        boxes[bits] = np.array([box.to_ltwh() for box in found])
-    assert overlaps(boxes[precision], boxes["fp32"]).mean() >= 0.95
-    success = [score_sequence(rows, labels, "plain").success_auc for rows in boxes.values()]
+    success = [score_sequence(rows, labels, "plain").success_auc for rows in (boxes, floats)]
     assert abs(success[0] - success[1]) <= 0.01
 
 
