@@ -18,7 +18,8 @@ def read_boxes(path: Path) -> np.ndarray:
     """Read boxes as (N, 4) float64 x, y, w, h in px, 1-based top-left pixel.
 
     A row holds a rectangle x, y, w, h or a polygon of four corners x1, y1 ... x4, y4 (VOT).
-    `nan`, and sizes that are not positive, mean "not labelled" and give a row of NaN.
+    `nan`, sizes that are not positive and polygons without area mean "not labelled" and give a
+    row of NaN.
 
     Raises:
         SequenceError: the file cannot be read or a row is something else.
@@ -26,7 +27,8 @@ def read_boxes(path: Path) -> np.ndarray:
     rows = []
     for place, values in _numbers(path):
         if len(values) == 8:
-            values = list(polygon_to_ltwh(np.array(values).reshape(4, 2)))
+            corners = np.array(values).reshape(4, 2)
+            values = list(polygon_to_ltwh(corners)) if np.ptp(corners, 0).all() else _UNLABELLED
         elif len(values) == 1 and math.isnan(values[0]):
             values = _UNLABELLED
         elif len(values) != 4:
@@ -39,19 +41,23 @@ def read_boxes(path: Path) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def read_visibility(path: Path) -> np.ndarray:
+def read_visibility(path: Path, whole: float = 1.0) -> np.ndarray:
     """Read the visible part of the target, (N,) float64 in 0..1.
 
+    Args:
+        path: one number a row, 0 for a hidden target and
+        whole: that of one in full view.
+
     Raises:
-        SequenceError: the file cannot be read or a row is not one number in 0..1.
+        SequenceError: the file cannot be read or a row is not one number in 0..whole.
     """
     rows = []
     for place, values in _numbers(path):
-        if len(values) != 1 or not 0.0 <= values[0] <= 1.0:
+        if len(values) != 1 or not 0.0 <= values[0] <= whole:
             raise SequenceError(
-                f"{place}: expected one number in 0..1, got {values}; mend the row"
+                f"{place}: expected one number in 0..{whole:g}, got {values}; mend the row"
             )
-        rows.append(values[0])
+        rows.append(values[0] / whole)
     return np.array(rows, dtype=np.float64)
 
 

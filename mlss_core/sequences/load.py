@@ -20,6 +20,8 @@ BAG_SUFFIXES = {".db3", ".mcap"}
 _IMAGE_FOLDERS = ("img", "ir", "infrared", "color", ".")
 _LABEL_FILES = ("groundtruth_rect.txt", "groundtruth.txt")
 _VISIBILITY_FILE = "visibility.txt"
+_COVER_FILE, _COVER_WHOLE = "cover.label", 8.0  # GOT-10k: eighths of the target that are visible
+_ABSENCE_FILE = "absence.label"  # GOT-10k: 1 where the target is not in the picture
 
 
 def load_sequence(path: str | Path, topic: str | None = None) -> Sequence:
@@ -110,9 +112,21 @@ def _load_folder(folder: Path) -> Sequence:
         )
     labels = next((folder / name for name in _LABEL_FILES if (folder / name).is_file()), None)
     boxes = _fitting(read_boxes(labels), labels, len(images)) if labels else None
-    seen = folder / _VISIBILITY_FILE
-    visibility = _fitting(read_visibility(seen), seen, len(images)) if seen.is_file() else None
+    visibility = _visibility(folder, len(images))
     return Sequence(folder.resolve().name, ImageFrames(images), boxes, None, visibility)
+
+
+def _visibility(folder: Path, frames: int) -> np.ndarray | None:
+    """Visible part of the target, (frames,) in 0..1; None where no file tells it."""
+    visibility = None
+    for name, whole in ((_VISIBILITY_FILE, 1.0), (_COVER_FILE, _COVER_WHOLE)):
+        if visibility is None and (folder / name).is_file():
+            visibility = _fitting(read_visibility(folder / name, whole), folder / name, frames)
+    absence = folder / _ABSENCE_FILE
+    if not absence.is_file():
+        return visibility
+    absent = _fitting(read_visibility(absence), absence, frames) == 1
+    return np.where(absent, 0.0, 1.0 if visibility is None else visibility)
 
 
 def _find_images(folder: Path) -> list[Path]:

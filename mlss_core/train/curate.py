@@ -4,14 +4,16 @@ A folder that `curate` fills holds, for each shard, `NAME.npy` (crops, uint8 (N,
 cut-outs also `NAME.mask.npy` (how much of a pixel is object, 0..255), and `NAME.json` (tracks, one
 row per crop, what was dropped and why), written last: a shard with its json is complete and is not
 made again. `index.npz` joins all rows, `curate.json` keeps the settings, `held_out.txt` lists the
-sequences of the validation split.
+sequences of the validation split of which there are crops.
 """
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +24,13 @@ import torch
 
 from mlss_core.box import Box, check_box
 from mlss_core.checked import Checked, param
+from mlss_core.checkpoint import write_whole
 from mlss_core.errors import BoxError, ConfigError, FrameError, SequenceError
 from mlss_core.patch import crop_patches, search_side
 from mlss_core.train.tracks import VALIDATION, SequenceTrack, Track, find_tracks
 
 TARGET_PX = 127  # of a crop per target size s_z, as released (255 px = 2.008 s_z)
+_UNREADABLE = "unreadable"  # so begins the reason of what may be mended, and is tried again
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def curate(
 ) -> dict[str, int]:
     """Cut crops from every track of every source into `out`; go on where an earlier call stopped.
 
-    A shard whose tracks are others now, as sequences were added, is made again.
+    A shard whose tracks are others now, as sequences were added, or of which something could not
+    be read, is made again.
 
     Args:
         sources: Data folders.
@@ -70,6 +75,7 @@ def curate(
         SequenceError: a source is missing or empty.
         ConfigError: `out` holds crops made with other settings, two sources have the same name,
             or `workers` is negative.
+        CheckpointError: index or settings cannot be written.
     """
     names = [source.resolve().name for source in sources]
     if len(set(names)) < len(names):
@@ -86,25 +92,33 @@ def curate(
     out.mkdir(parents=True, exist_ok=True)
     _keep_settings(out / "curate.json", params, sources)
     waiting = [shard for shard in shards if not _is_made(*shard)]
+    if waiting:
+        (out / "index.npz").unlink(missing_ok=True)  # of shards that change
     for left in _write_shards(waiting, params, workers):
         progress(len(shards) - left, len(shards))
+    summaries = [json.loads(_file(stem, ".json").read_text()) for stem, _ in shards]
     held_out = [
-        str(track.path.resolve())
-        for _, tracks in shards
-        for track in tracks
-        if isinstance(track, SequenceTrack) and track.split == VALIDATION
+        str(tracks[number].path.resolve())
+        for (_, tracks), summary in zip(shards, summaries, strict=True)
+        for number in sorted({row[0] for row in summary["rows"]})
+        if isinstance(tracks[number], SequenceTrack) and tracks[number].split == VALIDATION
     ]
-    (out / "held_out.txt").write_text("".join(f"{path}\n" for path in held_out))
-    return _write_index(out, [stem for stem, _ in shards])
+    write_whole(out / "held_out.txt", "".join(f"{path}\n" for path in held_out).encode())
+    return _write_index(out, [stem for stem, _ in shards], summaries)
 
 
 def _is_made(stem: Path, tracks: Sequence[Track]) -> bool:
     """Whether a shard is complete, and of these tracks."""
-    summary = _file(stem, ".json")
-    if not summary.is_file():
+    if not _file(stem, ".json").is_file():
         return False
-    made_of = json.loads(summary.read_text())["tracks"]
-    return bool(made_of == [[track.name, track.split] for track in tracks])
+    summary = json.loads(_file(stem, ".json").read_text())
+    try:
+        whole = len(np.load(_file(stem, ".npy"), mmap_mode="r")) == len(summary["rows"])
+    except (OSError, ValueError):
+        return False
+    all_read = not any(reason.startswith(_UNREADABLE) for reason in summary["dropped"])
+    same = summary["tracks"] == [[track.name, track.split] for track in tracks]
+    return whole and all_read and bool(same)
 
 
 def _file(stem: Path, ending: str) -> Path:
@@ -130,11 +144,14 @@ def _write_shards(
     yield left
     if workers == 0:
         for stem, tracks in shards:
-            write_shard(stem, tracks, params)
+            with _one_thread():
+                write_shard(stem, tracks, params)
             left -= 1
             yield left
         return
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         jobs = [pool.submit(write_shard, stem, tracks, params) for stem, tracks in shards]
         try:
             for job in concurrent.futures.as_completed(jobs):
@@ -144,6 +161,16 @@ def _write_shards(
         except BaseException:  # Ctrl-C, a full disk: what has not begun does not begin
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _keep_settings(path: Path, params: CurateParams, sources: Sequence[Path]) -> None:
@@ -156,7 +183,7 @@ def _keep_settings(path: Path, params: CurateParams, sources: Sequence[Path]) ->
             f"expected an empty folder or crops made with the same settings, got other settings "
             f"in {path}; choose another --out"
         )
-    path.write_text(json.dumps(settings, indent=1))
+    write_whole(path, json.dumps(settings, indent=1).encode())
 
 
 def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> None:
@@ -165,7 +192,6 @@ def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> No
     Raises:
         SequenceError: the shard cannot be written.
     """
-    torch.set_num_threads(1)
     crops, masks, rows = [], [], []
     dropped: collections.Counter[str] = collections.Counter()
     for number, track in enumerate(tracks):
@@ -183,7 +209,7 @@ def write_shard(stem: Path, tracks: Sequence[Track], params: CurateParams) -> No
                 zoom = params.crop_px / side
                 rows.append((number, sample.frame_index, sample.box.w * zoom, sample.box.h * zoom))
         except (SequenceError, FrameError) as error:
-            dropped.update([f"unreadable sequence: {error}"])
+            dropped.update([f"{_UNREADABLE} sequence: {error}"])
     summary = {
         "tracks": [(track.name, track.split) for track in tracks],
         "rows": rows,
@@ -222,12 +248,11 @@ def _save_array(path: Path, images: list[np.ndarray], side: int) -> None:
     partial.replace(path)
 
 
-def _write_index(out: Path, stems: Sequence[Path]) -> dict[str, int]:
+def _write_index(out: Path, stems: Sequence[Path], summaries: Sequence[dict]) -> dict[str, int]:
     columns: dict[str, list] = collections.defaultdict(list)
     names: list[str] = []
     report: collections.Counter[str] = collections.Counter()
-    for shard, stem in enumerate(stems):
-        summary = json.loads(_file(stem, ".json").read_text())
+    for shard, summary in enumerate(summaries):
         for row, (track, frame, width, height) in enumerate(summary["rows"]):
             columns["shard"].append(shard)
             columns["row"].append(row)
@@ -238,8 +263,9 @@ def _write_index(out: Path, stems: Sequence[Path]) -> dict[str, int]:
         names += [name for name, _ in summary["tracks"]]
         report.update(summary["dropped"])
         report["kept"] += len(summary["rows"])
+    index = io.BytesIO()
     np.savez(
-        out / "index.npz",
+        index,
         shards=np.array([stem.name for stem in stems]),
         names=np.array(names),
         shard=np.array(columns["shard"], np.int32),
@@ -249,4 +275,5 @@ def _write_index(out: Path, stems: Sequence[Path]) -> dict[str, int]:
         size=np.array(columns["size"], np.float32).reshape(-1, 2),  # w, h in px of the crop
         split=np.array(columns["split"], np.int8),
     )
+    write_whole(out / "index.npz", index.getvalue())
     return dict(report)

@@ -17,7 +17,7 @@ from mlss_core.box import Box
 from mlss_core.errors import SequenceError
 from mlss_core.params import ThermalParams
 from mlss_core.sequences import load_sequence
-from mlss_core.sequences.load import expect_sequences, sequence_name
+from mlss_core.sequences.load import IMAGE_SUFFIXES, expect_sequences, sequence_name
 from mlss_core.thermal import ThermalNormalizer
 
 TRAIN, VALIDATION = 0, 1  # splits
@@ -74,14 +74,14 @@ class TrackletTrack:
     name: str
     split: int
     images: tuple[Path, ...]
-    corners: tuple[tuple[float, float, float, float], ...]  # xmin, ymin, xmax, ymax, 0-based
+    corners: tuple[tuple[float, ...], ...]  # xmin, ymin, xmax, ymax, 0-based
 
     def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
         """Read every image of the tracklet."""
         for index, (path, (x0, y0, x1, y1)) in enumerate(
             zip(self.images, self.corners, strict=True)
         ):
-            grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            grey = _read_grey(path)
             if grey is None:
                 drop("unreadable image")
                 continue
@@ -99,12 +99,12 @@ class CutoutTrack:
 
     def samples(self, drop: Callable[[str], None]) -> Iterator[Sample]:
         """Read the image, and draw the outline as a mask."""
-        grey = cv2.imread(str(self.image), cv2.IMREAD_GRAYSCALE)
+        grey = _read_grey(self.image)
         if grey is None:
             drop("unreadable image")
             return
         outline = np.array(self.polygon).reshape(-1, 2) * (grey.shape[1], grey.shape[0])
-        mask = np.zeros_like(grey)
+        mask = np.zeros(grey.shape, np.uint8)
         cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 255)
         (x0, y0), (x1, y1) = outline.min(axis=0) - 0.5, outline.max(axis=0) - 0.5
         yield Sample(0, grey, Box.from_corners(x0, y0, x1, y1), mask)
@@ -164,11 +164,14 @@ def _tracklets(source: Path, val_fraction: float) -> Iterator[TrackletTrack]:
     images = _images(source)
     held_out = _last_share(range(len(entries)), val_fraction)
     for index, entry in enumerate(entries):
+        boxes = [tuple(map(float, box)) for box in entry["box"]]
+        if [len(box) for box in boxes] != [4] * len(entry["im"]):
+            raise ValueError(f"other than one box of 4 numbers for each image of {entry['im'][0]}")
         yield TrackletTrack(
             f"{source.name}/{index:05d}",
             VALIDATION if index in held_out else TRAIN,
             tuple(images.get(name, source / "img" / name) for name in entry["im"]),
-            tuple(tuple(corners) for corners in entry["box"]),
+            tuple(boxes),
         )
 
 
@@ -178,31 +181,50 @@ def _cutouts(source: Path, val_fraction: float) -> Iterator[CutoutTrack]:
     held_out = set(_last_share(names, val_fraction))
     for name in names:
         for index, polygon in enumerate(polygons[name]):
+            if len(polygon) < 6 or len(polygon) % 2:
+                raise ValueError(f"a polygon of {name} with {len(polygon)} numbers, not x, y, ...")
             yield CutoutTrack(
                 f"{source.name}/{name}_{index:02d}",
                 VALIDATION if name in held_out else TRAIN,
                 images.get(name, source / "img" / name),
-                tuple(polygon),
+                tuple(map(float, polygon)),
             )
 
 
 def _images(source: Path) -> dict[str, Path]:
-    return {path.stem: path for path in (source / "img").iterdir()}
+    folder = source / "img"
+    if not folder.is_dir():
+        raise SequenceError(f"expected the pictures of {source} in {folder}, got no such folder")
+    paths = sorted(folder.iterdir())
+    return {path.stem: path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def _read_grey(path: Path) -> np.ndarray | None:
+    """A picture of any depth as (H, W) grey levels 0..255; None where it cannot be read."""
+    try:
+        counts = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:  # of a size that OpenCV refuses
+        return None
+    return None if counts is None else ThermalNormalizer(ThermalParams()).peek(counts)
 
 
 def split_by_blocks(paths: Sequence[Path], val_fraction: float) -> set[Path]:
     """Choose what to hold out: the last numbers of every series `NAME_123`.
 
     Neighbouring numbers are often cut from one recording, so one block at the end is taken, never
-    single clips at random.
+    single clips at random. Of the series too short for a share of their own, single names among
+    them, the last ones by name are held out whole.
     """
     series = collections.defaultdict(list)
     for path in sorted(paths):
-        name = re.sub(r"\d+$", "", path.stem)
-        number = path.stem.removeprefix(name)
+        whole = sequence_name(path)
+        name = re.sub(r"\d+$", "", whole)
+        number = whole.removeprefix(name)
         series[path.parent, name].append((int(number or 0), path))
-    blocks = ([path for _, path in sorted(block)] for block in series.values())
-    return {path for block in blocks for path in _last_share(block, val_fraction)}
+    blocks = [[path for _, path in sorted(block)] for block in series.values()]
+    short = [block for block in blocks if not _last_share(block, val_fraction)]
+    held_out = [_last_share(block, val_fraction) for block in blocks]
+    return {path for block in (*held_out, *_last_share(short, val_fraction)) for path in block}
 
 
 def _last_share(items: Sequence, fraction: float) -> Sequence:

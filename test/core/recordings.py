@@ -1,5 +1,7 @@
 """Small recordings, every frame of which tells its number."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -33,3 +35,14 @@ def write_video(path: Path, count: int, gop_is_long: bool = True) -> None:
 def number_of(frame: np.ndarray) -> int:
     gray = frame if frame.ndim == 2 else frame[..., 0]
     return int((gray[24] > 175).sum()) - 1
+
+
+def write_huge_picture(path: Path) -> None:
+    """A PNG of a few bytes that claims a size which OpenCV refuses."""
+    header = struct.pack(">IIBBBBB", 1 << 17, 1 << 17, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9))), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))

@@ -1,13 +1,11 @@
 import math
-import struct
 import subprocess
 import sys
-import zlib
 
 import cv2
 import numpy as np
 import pytest
-from recordings import numbered_frame, write_images, write_video
+from recordings import numbered_frame, write_huge_picture, write_images, write_video
 
 from mlss_core.box import Box
 from mlss_core.errors import SequenceError
@@ -119,6 +117,30 @@ def test_visibility_is_read_beside_the_boxes(tmp_path):
         load_sequence(tmp_path)
 
 
+def test_polygons_without_area_have_no_box(tmp_path):
+    write_images(tmp_path, 3)
+    rows = ["0,0,0,0,0,0,0,0", "5,5,9,5,9,5,5,5", ",".join(["nan"] * 8)]
+    (tmp_path / "groundtruth.txt").write_text("\r\n".join(rows))
+    assert np.isnan(load_sequence(tmp_path).ground_truth).all()
+
+
+def test_labels_of_got10k_tell_what_is_visible(tmp_path):
+    write_images(tmp_path, 4, ".jpg")
+    (tmp_path / "groundtruth.txt").write_text("1.0000,1.0000,5.0000,5.0000\n" * 4)
+    (tmp_path / "cover.label").write_text("8\n4\n8\n0\n")
+    np.testing.assert_array_equal(load_sequence(tmp_path).visibility, [1, 0.5, 1, 0])
+    (tmp_path / "absence.label").write_text("0\n0\n1\n0\n")
+    np.testing.assert_array_equal(load_sequence(tmp_path).visibility, [1, 0.5, 0, 0])
+    (tmp_path / "cover.label").unlink()
+    np.testing.assert_array_equal(load_sequence(tmp_path).visibility, [1, 1, 0, 1])
+    (tmp_path / "absence.label").write_text("0\n0\n2\n0\n")
+    with pytest.raises(SequenceError, match=r"absence\.label:3: expected one number in 0\.\.1"):
+        load_sequence(tmp_path)
+    (tmp_path / "absence.label").write_text("0\n0\n")
+    with pytest.raises(SequenceError, match=r"absence\.label: expected 4 rows"):
+        load_sequence(tmp_path)
+
+
 def test_find_lists_every_layout_once_in_natural_order(tmp_path):
     write_images(tmp_path / "otb" / "walk10" / "img", 1)
     write_images(tmp_path / "otb" / "walk9" / "img", 1)
@@ -186,13 +208,7 @@ def test_an_unreadable_picture_is_named_when_it_is_reached(tmp_path):
 
 
 def test_a_picture_that_claims_to_be_huge_is_named(tmp_path):
-    header = struct.pack(">IIBBBBB", 1 << 17, 1 << 17, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9))), (b"IEND", b""))
-    parts = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    write_huge_picture(tmp_path / "1.png")
     with pytest.raises(SequenceError, match=r"1\.png: expected a picture"):
         load_sequence(tmp_path).frames[0]
 
