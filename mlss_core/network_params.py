@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlss_core.checked import Checked, param
+from mlss_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,26 @@ class NetworkParams(Checked):
         "Its weight of the peak's height as a share of the target's usual one.",
         source="tools/calibrate_score.py",
     )
+
+    def __post_init__(self) -> None:
+        """Check what no range of a single number covers.
+
+        Raises:
+            ConfigError: a patch that the structural attention does not give back in its own size,
+                or a margin that leaves nothing of the semantic feature.
+        """
+        super().__post_init__()
+        if self.structural_cells % 2 == 0:
+            raise ConfigError(
+                "expected a patch_px whose conv3 feature has an odd number of cells, got "
+                f"{self.patch_px}; choose {self.patch_px + self.stride_px}"
+            )
+        most = (self.semantic_cells - 1) // 2
+        if self.template_margin > most:
+            raise ConfigError(
+                f"expected a template_margin of at most {most} for patch_px {self.patch_px}, got "
+                f"{self.template_margin}; choose a smaller one"
+            )
 
     @property
     def structural_cells(self) -> int:

@@ -33,6 +33,7 @@ class CropLibrary:
         chosen = np.flatnonzero(index["split"] == split)
         names = index["names"]
         self.tracks: list[np.ndarray] = []  # rows of each track, by frame
+        self.track_of = np.full(len(self.frame), -1)  # (N,), of the crops of this split
         self.sources: dict[str, list[int]] = {}  # source -> tracks
         by_track = np.split(chosen, np.flatnonzero(np.diff(index["track"][chosen])) + 1)
         for rows in by_track:
@@ -40,6 +41,7 @@ class CropLibrary:
                 continue
             source = str(names[index["track"][rows[0]]]).split("/")[0]
             self.sources.setdefault(source, []).append(len(self.tracks))
+            self.track_of[rows] = len(self.tracks)
             self.tracks.append(rows)
         if not self.tracks:
             kind, remedy = ("training", "smaller") if split == TRAIN else ("held-out", "larger")

@@ -96,15 +96,27 @@ def curate(
         (out / "index.npz").unlink(missing_ok=True)  # of shards that change
     for left in _write_shards(waiting, params, workers):
         progress(len(shards) - left, len(shards))
+    return _write_lists(out, shards)
+
+
+def _write_lists(out: Path, shards: Sequence[tuple[Path, Sequence[Track]]]) -> dict[str, int]:
+    """Write held_out.txt and index.npz of complete shards; returns what `curate` does."""
     summaries = [json.loads(_file(stem, ".json").read_text()) for stem, _ in shards]
     held_out = [
-        str(tracks[number].path.resolve())
+        f"{path.resolve()}\n"
         for (_, tracks), summary in zip(shards, summaries, strict=True)
-        for number in sorted({row[0] for row in summary["rows"]})
-        if isinstance(tracks[number], SequenceTrack) and tracks[number].split == VALIDATION
+        for path in _held_out(tracks, summary["rows"])
     ]
-    write_whole(out / "held_out.txt", "".join(f"{path}\n" for path in held_out).encode())
+    write_whole(out / "held_out.txt", "".join(held_out).encode())
     return _write_index(out, [stem for stem, _ in shards], summaries)
+
+
+def _held_out(tracks: Sequence[Track], rows: Sequence[Sequence[float]]) -> Iterator[Path]:
+    """Sequences of the validation split of which there are crops."""
+    cut = {row[0] for row in rows}
+    for number, track in enumerate(tracks):
+        if isinstance(track, SequenceTrack) and track.split == VALIDATION and number in cut:
+            yield track.path
 
 
 def _is_made(stem: Path, tracks: Sequence[Track]) -> bool:

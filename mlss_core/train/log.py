@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,10 +34,11 @@ class RunLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for table in self._tables.values():
-            table.close()
-        if self._events is not None:
-            self._events.close()
+        with contextlib.suppress(OSError):  # `write` has said so
+            for table in self._tables.values():
+                table.close()
+            if self._events is not None:
+                self._events.close()
 
     def write(self, name: str, step: int, figures: Mapping[str, float]) -> None:
         """Append a row to `name`.csv; the figures must be the same each time.
@@ -51,14 +53,14 @@ class RunLog:
                 self._tables[name] = _continue_table(path, self._step, figures)
             self._tables[name].write(f"{step},{row}\n")
             self._tables[name].flush()
+            if self._events is not None:
+                for key, value in figures.items():
+                    self._events.add_scalar(f"{name}/{key}", value, step)
         except OSError as error:
             raise CheckpointError(
                 f"expected to write {path}, got: {error.strerror or error}; free some space and "
                 "resume"
             ) from error
-        if self._events is not None:
-            for key, value in figures.items():
-                self._events.add_scalar(f"{name}/{key}", value, step)
 
 
 def read_table(path: Path) -> list[dict[str, float]]:
@@ -79,7 +81,8 @@ def _continue_table(path: Path, step: int, figures: Mapping[str, float]) -> IO[s
     kept = [row for row in rows if row["step"].isdigit() and int(row["step"]) <= step]
     lines = [columns, *([row.get(name, "nan") for name in columns] for row in kept)]
     partial = path.with_name(path.name + ".part")
-    partial.write_text("".join(f"{','.join(line)}\n" for line in lines))
+    with partial.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
     partial.replace(path)
     return path.open("a")
 

@@ -169,9 +169,8 @@ def _validate(
     figures: dict[str, float] = {}
     if pairs is not None:
         figures |= held_out_terms(run.network, pairs, params, device)
-    if params.clips:
-        success = clip_success(run.network, params, device)
-        figures["success_auc"] = sum(success.values()) / max(len(success), 1)
+    if params.clips and (success := clip_success(run.network, params, device)):
+        figures["success_auc"] = sum(success.values()) / len(success)
         figures |= {f"success_auc/{name}": value for name, value in success.items()}
     if not figures:
         return

@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     instance: Tensor  # (B, 1, 255, 255)
     shift_px: Tensor  # (B, 2) x, y of the target from the middle of the instance
     positive: Tensor  # (B,) bool
+    swappable: Tensor  # (B,) bool, of pairs 0 and 1, 2 and 3 ...: the other's instance is foreign
 
 
 class View(NamedTuple):
@@ -37,6 +38,14 @@ class View(NamedTuple):
 
     image: np.ndarray  # (P, P) float32
     window: tuple[float, float, float]  # centre x, centre y, side in px of the crop
+
+
+class _Pair(NamedTuple):
+    exemplar: View
+    instance: View
+    shift_px: tuple[float, float]  # x, y of the target, in patch px
+    positive: bool
+    tracks: tuple[int, int]  # that exemplar and instance show
 
 
 class PairDataset(torch.utils.data.Dataset):
@@ -60,7 +69,8 @@ class PairDataset(torch.utils.data.Dataset):
             seed: of the draw; None: the run's.
 
         Raises:
-            ConfigError: `pairs.mix` names a source that was not curated.
+            ConfigError: `pairs.mix` names a source that was not curated, or the crops are smaller
+                than the region that a patch shows.
         """
         mix = params.pairs.mix or {name: len(has) for name, has in crops.sources.items()}
         unknown = sorted(set(mix) - set(crops.sources))
@@ -76,11 +86,17 @@ class PairDataset(torch.utils.data.Dataset):
         self.seed = params.seed if seed is None else seed
         self.patch_px = params.network.patch_px
         self.window_px = params.network.region_scale * TARGET_PX  # 255 px for 2.008 s_z
+        side = len(crops.crop(crops.tracks[0][0]))
+        if side < self.window_px:
+            raise ConfigError(
+                f"expected crops of at least {self.window_px:.0f} px for network.region_scale "
+                f"{params.network.region_scale:.4g}, got {side}; curate with a larger --crop-px"
+            )
 
     def __getitem__(self, step: int) -> Batch:
         rngs = self._generators(step)
         drawn = [self._draw(rng) for rng in rngs]
-        views = [pair[0] for pair in drawn] + [pair[1] for pair in drawn]
+        views = [pair.exemplar for pair in drawn] + [pair.instance for pair in drawn]
         images = torch.from_numpy(np.stack([view.image for view in views]))
         windows = torch.tensor([view.window for view in views], dtype=torch.float64)
         patches = crop_patches(images, windows, self.patch_px, images.mean(dim=(1, 2)))
@@ -89,8 +105,11 @@ class PairDataset(torch.utils.data.Dataset):
         return Batch(
             exemplar,
             instance,
-            torch.tensor([pair[2] for pair in drawn], dtype=torch.float32),
-            torch.tensor([pair[3] for pair in drawn]),
+            torch.tensor([pair.shift_px for pair in drawn], dtype=torch.float32),
+            torch.tensor([pair.positive for pair in drawn]),
+            torch.tensor(
+                [pair.tracks[0] != drawn[n ^ 1].tracks[1] for n, pair in enumerate(drawn)]
+            ),
         )
 
     def _generators(self, step: int) -> list[np.random.Generator]:
@@ -107,8 +126,7 @@ class PairDataset(torch.utils.data.Dataset):
                 out[place] = augment.apply_look(patches[place], look, rng, self.augmentation)
         return out
 
-    def _draw(self, rng: np.random.Generator) -> tuple[View, View, tuple[float, float], bool]:
-        """Exemplar view, instance view, shift of the target in patch px, positive."""
+    def _draw(self, rng: np.random.Generator) -> _Pair:
         params, change, crops = self.pairs, self.augmentation, self.crops
         track = self._draw_track(rng)
         kind = rng.random()
@@ -120,7 +138,9 @@ class PairDataset(torch.utils.data.Dataset):
             params.hard_negative + params.easy_negative + params.vanished
         )
         if easy:
-            second = int(rng.choice(crops.tracks[self._draw_track(rng, other_than=track)]))
+            other = self._draw_track(rng, other_than=track)
+            second = int(rng.choice(crops.tracks[other]))
+            easy = other != track  # else there is a single track
         still, moved = self._images(first, second, rng)
         mirror = bool(rng.random() < change.flip)
         side = self.window_px * float(
@@ -140,12 +160,15 @@ class PairDataset(torch.utils.data.Dataset):
         shift = rng.uniform(-params.shift_px, params.shift_px, size=2)
         middle = (still.shape[0] - 1) / 2
         x, y = middle - shift * zoomed / self.patch_px  # the window moves against the target
-        views = View(still, (middle, middle, side)), View(moved, (float(x), float(y), zoomed))
-        return *views, (float(shift[0]), float(shift[1])), not (easy or vanished)
+        return _Pair(
+            View(still, (middle, middle, side)),
+            View(moved, (float(x), float(y), zoomed)),
+            (float(shift[0]), float(shift[1])),
+            not (easy or vanished),
+            (track, int(crops.track_of[second])),
+        )
 
-    def _hard_negative(
-        self, track: int, rng: np.random.Generator
-    ) -> tuple[View, View, tuple[float, float], bool]:
+    def _hard_negative(self, track: int, rng: np.random.Generator) -> _Pair:
         """Background of the same track, zoomed twice, against the target (released protocol)."""
         first, second = self._draw_frames(track, rng, apart=25)
         image = self.crops.crop(first).astype(np.float32)
@@ -153,19 +176,24 @@ class PairDataset(torch.utils.data.Dataset):
         quarter = (self.window_px + 1) / 4  # middle of a corner's 127 px of the 255 px patch
         x, y = middle + rng.choice((-quarter, quarter), size=2)
         other = self.crops.crop(second).astype(np.float32)
-        views = (
+        return _Pair(
             View(image, (float(x), float(y), self.window_px // 2)),
             View(other, (middle, middle, self.window_px)),
+            (0.0, 0.0),
+            False,
+            (track, track),
         )
-        return *views, (0.0, 0.0), False
 
     def _draw_track(self, rng: np.random.Generator, other_than: int = -1) -> int:
+        """A track; the same one only where there is no other."""
         source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
         tracks = self.crops.sources[source]
         place = int(rng.integers(len(tracks)))
-        if tracks[place] == other_than:
-            place = (place + 1) % len(tracks)
-        return tracks[place]
+        if tracks[place] != other_than:
+            return tracks[place]
+        if len(tracks) == 1:
+            tracks = [track for name in self.sources for track in self.crops.sources[name]]
+        return tracks[(tracks.index(other_than) + 1) % len(tracks)]
 
     def _draw_frames(
         self, track: int, rng: np.random.Generator, apart: int = 1
@@ -214,7 +242,7 @@ class PairDataset(torch.utils.data.Dataset):
         middle = (image.shape[0] - 1) / 2
         width, height = self.crops.size[item]
         if rng.random() < self.augmentation.distractor:
-            patch, alpha = self._object(rng, float(rng.uniform(0.6, 1.4)))
+            patch, alpha = self._object(rng, item, float(rng.uniform(0.6, 1.4)))
             angle = rng.uniform(0, 2 * np.pi)
             reach = rng.uniform(0.9, 1.8)
             x = middle + np.cos(angle) * reach * (width + patch.shape[1]) / 2
@@ -246,9 +274,12 @@ class PairDataset(torch.utils.data.Dataset):
         patch = source[top : top + rows, left : left + columns]
         return augment.paste(image, patch, augment.soft_rectangle(rows, columns), (middle, middle))
 
-    def _object(self, rng: np.random.Generator, zoom: float) -> tuple[np.ndarray, np.ndarray]:
-        """The target of another track as (h, w) patch and its alpha."""
-        item = int(rng.choice(self.crops.tracks[self._draw_track(rng)]))
+    def _object(
+        self, rng: np.random.Generator, beside: int, zoom: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The target of another track than crop `beside` as (h, w) patch and its alpha."""
+        track = self._draw_track(rng, other_than=int(self.crops.track_of[beside]))
+        item = int(rng.choice(self.crops.tracks[track]))
         crop, mask = self.crops.crop(item), self.crops.mask(item)
         width, height = self.crops.size[item]
         half = [min(max(int(side / 2), 1), crop.shape[0] // 2) for side in (height, width)]

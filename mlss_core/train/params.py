@@ -15,6 +15,8 @@ from mlss_core.checked import Checked, param
 from mlss_core.errors import ConfigError
 from mlss_core.network_params import NetworkParams
 
+_WORDS = {tuple[str, ...]: "list, such as [a, b]", dict[str, float]: "mapping, such as {a: 0.5}"}
+
 
 @dataclass(frozen=True)
 class PairParams(Checked):
@@ -25,7 +27,9 @@ class PairParams(Checked):
         metadata={"doc": "Share of pairs from each source; empty: by number of tracks."},
     )
     frame_range: int = param(100, "Largest distance of the two frames.", "frames", (1, 100000))
-    easy_negative: float = param(0.0, "Share of pairs of two tracks.", range=(0, 1))
+    easy_negative: float = param(
+        0.0, "Share of pairs of two tracks; without effect on a single one.", range=(0, 1)
+    )
     hard_negative: float = param(
         0.05, "Share of pairs whose exemplar is background of the same track.", range=(0, 1)
     )
@@ -46,6 +50,12 @@ class PairParams(Checked):
         if not all(0 < share < math.inf for share in self.mix.values()):
             raise ConfigError(
                 f"expected shares above 0 in mix, got {self.mix}; leave a source out instead"
+            )
+        negative = self.easy_negative + self.hard_negative + self.vanished
+        if negative > 1 + 1e-9:
+            raise ConfigError(
+                "expected easy_negative, hard_negative and vanished of at most 1 together, got "
+                f"{negative:g}; lower them"
             )
 
 
@@ -196,5 +206,5 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         }
     if isinstance(kind, type) and type(value) is kind:
         return value
-    name = getattr(kind, "__name__", str(kind))
+    name = _WORDS.get(kind) or getattr(kind, "__name__", str(kind))
     raise ConfigError(f"expected {where} to be of type {name}, got {value!r}; correct it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterable
 
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch import distributed as dist
 
 from mlss_core.errors import ConfigError
+
+_PATIENCE = datetime.timedelta(days=1)  # while the first process validates; torchrun ends the lost
 
 
 def join_processes() -> tuple[int, int, torch.device]:
@@ -29,8 +32,10 @@ def join_processes() -> tuple[int, int, torch.device]:
             f"{local} of this machine; start torchrun with a smaller --nproc-per-node"
         )
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if cuda else "gloo")
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=_PATIENCE)
     return dist.get_rank(), world, device
 
 

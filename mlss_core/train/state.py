@@ -70,7 +70,8 @@ def load_state(path: Path, params: TrainParams, device: torch.device) -> Run:
         key, _, name = key_and_name.partition(".")
         like = torch.empty_like(values[name]) if moment.ndim else torch.empty_like(moment)
         run.optimizer.state[values[name]][key] = like.copy_(moment)
-    run.scaler.load_state_dict(json.loads(header["scaler"]))
+    if scaler := json.loads(header["scaler"]):  # empty where the precision was not fp16
+        run.scaler.load_state_dict(scaler)
     run.step, run.best = int(header["step"]), float(header["best"])
     return run
 

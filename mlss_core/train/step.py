@@ -111,7 +111,8 @@ def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
     """Loss of a batch: `network.forward`, with the backbone in `params.precision`.
 
     The features serve twice: exemplar 0 is also held against instance 1 and the reverse, and so
-    on, which gives a negative pair for every pair at the price of a correlation.
+    on, which gives a negative pair for every pair at the price of a correlation; not where both
+    show the same track.
     """
     device = batch.exemplar.device
     dtype = _DTYPES[params.precision]
@@ -129,7 +130,9 @@ def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
         others = Features(*(part[neighbour] for part in instance))
         other_score = network.respond_to(templates, others).fused
         nowhere = torch.zeros_like(batch.positive)
-        swapped = response_loss(other_score, make_labels(batch.shift_px, nowhere, score.shape[-1]))
+        absent = make_labels(batch.shift_px, nowhere, score.shape[-1])
+        weight = absent.weight * batch.swappable.view(-1, 1, 1, 1)
+        swapped = response_loss(other_score, absent._replace(weight=weight))
     loss = drawn + params.swapped_negatives * swapped
     return Terms(loss, drawn.detach(), swapped.detach(), hit_share(score, labels))
 

@@ -42,17 +42,21 @@ def held_out_terms(
 def clip_success(
     network: MLSSNet | BoxHead, params: TrainParams, device: torch.device
 ) -> dict[str, float]:
-    """Success AUC (evaluation's, from the first valid box) of the tracker on every clip."""
+    """Success AUC (evaluation's, from the first valid box) of the tracker on every clip.
+
+    Of clips of the same name, those after the first are called `FOLDER/NAME`.
+    """
     trained = copy.deepcopy(network).eval()
     if isinstance(trained, BoxHead):
         tracker = SingleTarget(MLSSTracker(device=str(device), box_head=trained))
     else:
         tracker = SingleTarget(MLSSTracker(trained, device=str(device)))
-    success = {}
+    success: dict[str, float] = {}
     for path in held_out_clips(params):
         clip, truth = shortened(load_sequence(path), params.clip_frames)
         boxes, _, _ = track(tracker, clip)
-        success[clip.name] = score_sequence(boxes, truth).success_auc
+        name = clip.name if clip.name not in success else f"{path.parent.name}/{clip.name}"
+        success[name] = score_sequence(boxes, truth).success_auc
     return success
 
 

@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from training import small_crops, small_params
+from training import small_crops, small_params, write_otb
 
 from mlss_core.errors import ConfigError
+from mlss_core.network_params import NetworkParams
 from mlss_core.train import augment
 from mlss_core.train.crops import CropLibrary
+from mlss_core.train.curate import CurateParams, curate
 from mlss_core.train.labels import make_labels
 from mlss_core.train.loss import hit_share
 from mlss_core.train.pairs import PairDataset
@@ -83,6 +85,62 @@ def test_easy_negatives_show_another_track_and_hard_ones_its_background(crops):
     assert float(easy.exemplar[middle].mean()) > 120  # a target
     assert float(hard.exemplar[middle].mean()) < 120  # background
     assert float(hard.instance[middle].mean()) > 120
+
+
+def one_track(folder):
+    write_otb(folder / "own" / "walk")
+    curate([folder / "own"], folder / "crops", CurateParams(crop_px=176, val_fraction=0, every=1))
+    return folder / "crops"
+
+
+def test_of_a_single_track_no_pair_is_called_another(tmp_path):
+    pairs = dataset(one_track(tmp_path), hard_negative=0.0, easy_negative=1.0)
+    assert pairs[0].positive.all()
+    assert not pairs[0].swappable.any()
+
+
+def test_another_track_than_the_only_one_of_a_source_comes_from_the_others(crops):
+    pairs = dataset(crops, mix={"tracklets": 1.0, "cutouts": 1e-9})
+    pairs.crops.sources["tracklets"] = [0]
+    rng = np.random.default_rng(0)
+    assert {pairs._draw_track(rng, other_than=0) for _ in range(20)} == {
+        pairs.crops.sources["cutouts"][0]
+    }
+
+
+def test_neighbours_in_the_batch_are_swapped_where_they_show_different_tracks(crops):
+    pairs = dataset(crops, mix={"tracklets": 1.0}, easy_negative=0.5, hard_negative=0.2)
+    tracks = []
+    draw = pairs._draw
+
+    def watch(rng):
+        drawn = draw(rng)
+        tracks.append(drawn.tracks)
+        return drawn
+
+    pairs._draw = watch
+    seen = []
+    for step in range(12):
+        tracks.clear()
+        swappable = pairs[step].swappable.tolist()
+        assert swappable == [tracks[n][0] != tracks[n ^ 1][1] for n in range(4)]
+        seen += swappable
+    assert {True, False} == set(seen)
+
+
+def test_pasted_neighbours_are_those_of_other_tracks(crops):
+    pairs = dataset(crops, mix={"tracklets": 1.0})
+    asked = []
+    pairs._draw_track = lambda rng, other_than=-1: asked.append(other_than) or 0
+    item = int(pairs.crops.tracks[2][0])
+    pairs._object(np.random.default_rng(0), item, 1.0)
+    assert asked == [2]
+
+
+def test_crops_smaller_than_a_patch_are_refused(crops):
+    params = small_params(crops, crops, network=NetworkParams())
+    with pytest.raises(ConfigError, match="expected crops of at least 255 px.*got 176; curate"):
+        PairDataset(CropLibrary(crops), params)
 
 
 def test_a_vanished_target_leaves_its_scene_behind(crops):

@@ -106,6 +106,7 @@ def released_step(shared_dir, set6, params):
         batch_first(set6["instance_gray"]),
         torch.zeros(2, 2),
         torch.from_numpy(set6["labels"] > 0),
+        torch.ones(2, dtype=torch.bool),
     )
     run = Run(network, make_optimizer(network, params), torch.amp.GradScaler("cpu", enabled=False))
     terms = train_step(run, batch, params)
@@ -192,6 +193,7 @@ def test_true_max_pool_gradient_is_the_default(shared_dir, set6, params):
         batch_first(set6["instance_gray"]),
         torch.zeros(2, 2),
         torch.from_numpy(set6["labels"] > 0),
+        torch.ones(2, dtype=torch.bool),
     )
     training_loss(network, batch, params).loss.backward()
     gradient = network.backbone.conv5.weight.grad * 2

@@ -1,0 +1,102 @@
+"""What surrounds the steps: logs, settings that change on the way, clips, processes."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+import torch
+from training import small_crops, small_params, write_otb
+
+from mlss_core.errors import CheckpointError
+from mlss_core.train import processes
+from mlss_core.train.crops import CropLibrary
+from mlss_core.train.log import RunLog, read_table
+from mlss_core.train.loop import STATE, train
+from mlss_core.train.pairs import PairDataset
+from mlss_core.train.state import load_state, save_state
+from mlss_core.train.step import start_run, training_loss
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    return small_crops(tmp_path_factory.mktemp("run"))
+
+
+@pytest.mark.parametrize(("before", "after"), [("bf16", "fp16"), ("fp16", "bf16")])
+def test_a_run_goes_on_in_another_precision(crops, tmp_path, before, after):
+    params = small_params(crops, tmp_path, precision=before)
+    save_state(tmp_path / STATE, start_run(params, CPU), params)
+    changed = small_params(crops, tmp_path, precision=after)
+    assert load_state(tmp_path / STATE, changed, CPU).scaler.is_enabled() == (after == "fp16")
+
+
+def test_without_a_held_out_clip_the_loss_decides_which_weights_are_best(crops, tmp_path):
+    (tmp_path / "held_out.txt").write_text("")
+    params = small_params(
+        crops, tmp_path / "run", steps=1, batch=2, clips=(str(tmp_path / "held_out.txt"),)
+    )
+    run = train(params)
+    (row,) = read_table(tmp_path / "run" / "validation.csv")
+    assert "success_auc" not in row
+    assert run.best == pytest.approx(-row["loss"], rel=1e-4)
+
+
+def test_a_pair_of_one_track_is_no_swapped_negative(crops):
+    params = small_params(crops, crops)
+    network = start_run(params, CPU).network
+    batch = PairDataset(CropLibrary(crops), params)[0]
+    all_of_them, none, two = (
+        training_loss(network, batch._replace(swappable=torch.tensor(which)), params)
+        for which in ([True] * 4, [False] * 4, [True, True, False, False])
+    )
+    assert none.swapped == 0
+    assert none.loss == none.drawn
+    assert 0 < two.swapped < all_of_them.swapped
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_a_disk_that_fills_up_under_the_log_says_so(tmp_path):
+    def fill_up():
+        with RunLog(tmp_path, 0) as log:
+            log.write("log", 1, {"loss": 1.0})
+            log._tables["log"].close()
+            log._tables["log"] = open("/dev/full", "a")  # noqa: PTH123, SIM115
+            log.write("log", 2, {"loss": 1.0})
+
+    with pytest.raises(CheckpointError, match=r"log\.csv.*No space left.*resume"):
+        fill_up()
+
+
+def test_names_of_clips_may_hold_commas_and_quotes(tmp_path):
+    figures = {'success_auc/walk, "day" 2': 0.5, "success_auc": 0.5}
+    with RunLog(tmp_path, 0) as log:
+        log.write("validation", 1, figures)
+    with RunLog(tmp_path, 1) as log:
+        log.write("validation", 2, figures)
+    assert read_table(tmp_path / "validation.csv") == [{"step": n, **figures} for n in (1, 2)]
+
+
+def test_other_processes_wait_as_long_as_a_validation_takes(monkeypatch):
+    """NCCL's own patience is ten minutes, Gloo's thirty."""
+    asked = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(
+        processes.dist, "init_process_group", lambda backend, **options: asked.update(options)
+    )
+    monkeypatch.setattr(processes.dist, "get_rank", lambda: 1)
+    assert processes.join_processes() == (1, 2, CPU)
+    assert asked["timeout"] >= datetime.timedelta(hours=12)
+
+
+def test_clips_of_one_name_count_each(crops, tmp_path):
+    clips = [write_otb(tmp_path / part / "walk", count=4) for part in "ab"]
+    params = small_params(
+        crops, tmp_path / "run", steps=1, batch=2, clips=tuple(map(str, clips)), clip_frames=3,
+        validation_batches=0,
+    )  # fmt: skip
+    train(params)
+    (row,) = read_table(tmp_path / "run" / "validation.csv")
+    assert set(row) == {"step", "success_auc", "success_auc/walk", "success_auc/b/walk"}
