@@ -8,6 +8,7 @@ matrices, so that TensorRT and small runtimes need nothing but matrix products a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import math
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mlss_core.checkpoint import write_whole
 from mlss_core.errors import ConfigError
 from mlss_core.model.correlation import CorrelationFilter
 from mlss_core.model.network import MLSSNet
@@ -164,7 +166,8 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
     """Write OUT.exemplar.onnx and OUT.instance.onnx, batch sizes left open.
 
     Raises:
-        ConfigError: the package onnx is missing.
+        ConfigError: the package onnx is missing, or `out` is a folder.
+        CheckpointError: a file cannot be written.
     """
     try:
         import onnx
@@ -172,6 +175,10 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
         raise ConfigError(
             "expected the package onnx, got none; pip install 'mlss_tracker_ros[export]'"
         ) from error
+    if out.is_dir():
+        raise ConfigError(
+            f"expected a file name for the graphs, got the folder {out}; add a name to it"
+        )
     folded = InferenceNetwork(network, torch.device("cpu"), "fp32").network
     patch_px = network.params.patch_px
     patches = torch.zeros(2, 1, patch_px, patch_px)
@@ -179,8 +186,10 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
     templates = exemplar_graph(patches)
     name = out.name.removesuffix(".onnx")
     paths = (out.with_name(f"{name}.exemplar.onnx"), out.with_name(f"{name}.instance.onnx"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    header = json.dumps(network.params.__dict__, sort_keys=True)
+    about = {
+        "network": json.dumps(network.params.__dict__, sort_keys=True),
+        "weights": _digest(network),
+    }
     jobs: tuple[tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]], ...] = (
         (exemplar_graph, (patches,), ["exemplar"], ["semantic", "structural"]),
         (
@@ -191,21 +200,30 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
         ),
     )
     for path, (graph, inputs, input_names, output_names) in zip(paths, jobs, strict=True):
-        _write_graph(path, graph, inputs, input_names, output_names)
-        model = onnx.load(str(path))
-        onnx.helper.set_model_props(model, {"network": header})
+        traced = _trace(graph, inputs, input_names, output_names)
+        model = onnx.load_from_string(traced)
+        onnx.helper.set_model_props(model, about)
         onnx.checker.check_model(model)
-        onnx.save(model, str(path))
+        write_whole(path, model.SerializeToString())
     return paths
 
 
-def _write_graph(
-    path: Path,
+def _digest(network: MLSSNet) -> str:
+    """What tells the weights from others: both graphs of an export name it."""
+    sums = hashlib.sha256()
+    for value in network.state_dict().values():
+        sums.update(value.numpy().tobytes())
+    return sums.hexdigest()
+
+
+def _trace(
     graph: nn.Module,
     inputs: tuple[Tensor, ...],
     input_names: list[str],
     output_names: list[str],
-) -> None:
+) -> bytes:
+    """A graph as the content of its ONNX file."""
+    content = io.BytesIO()
     axes = {name: {0: "targets"} for name in input_names + output_names}
     for name in ("instance", "fused"):
         if name in axes:
@@ -215,10 +233,11 @@ def _write_graph(
         torch.onnx.export(
             graph,
             inputs,
-            str(path),
+            content,  # type: ignore[arg-type]  # without dynamo it may be a buffer
             input_names=input_names,
             output_names=output_names,
             dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
         )
+    return content.getvalue()

@@ -35,8 +35,8 @@ class OnnxNetwork:
             providers: of ONNX Runtime, with options or without, the first choice first; None: CPU.
 
         Raises:
-            CheckpointError: a file is missing or no graph of `export_onnx`.
-            ConfigError: the package onnxruntime is missing.
+            CheckpointError: a file is missing, no graph of `export_onnx`, or of another export.
+            ConfigError: the package onnxruntime is missing, or has no such provider.
         """
         try:
             import onnxruntime
@@ -45,7 +45,15 @@ class OnnxNetwork:
                 "expected the package onnxruntime, got none; "
                 "pip install 'mlss_tracker_ros[export]'"
             ) from error
-        sessions = []
+        there = onnxruntime.get_available_providers()  # ONNX Runtime would take the CPU instead
+        for provider in providers or []:
+            name = provider if isinstance(provider, str) else provider[0]
+            if name not in there:
+                raise ConfigError(
+                    f"expected ONNX Runtime with {name}, got {', '.join(there)}; install a build "
+                    "that has it, or leave it out"
+                )
+        sessions, weights = [], []
         for branch in ("exemplar", "instance"):
             path = Path(f"{stem}.{branch}.onnx")
             if not path.is_file():
@@ -58,12 +66,18 @@ class OnnxNetwork:
                 )
                 props = session.get_modelmeta().custom_metadata_map
                 self.params = NetworkParams(**json.loads(props["network"]))
+                weights.append(props["weights"])
             except Exception as error:  # onnxruntime raises types of its own
                 raise CheckpointError(
                     f"expected {path} to be a graph of mlss export, got: "
                     f"{' '.join(str(error).split())[:200]}; export it again"
                 ) from error
             sessions.append(session)
+        if len(set(weights)) > 1:
+            raise CheckpointError(
+                f"expected {path} to hold the same weights as the exemplar's graph, got others; "
+                "copy both files of one export"
+            )
         self._exemplar, self._instance = sessions
         self.device = torch.device("cpu")
         self.precision = "fp32"

@@ -54,6 +54,11 @@ def main() -> None:
         examples += found
     data = np.array([example[:2] for example in examples])
     truth = np.array([example[2] for example in examples])
+    if not 0 < truth.sum() < len(truth):
+        raise SystemExit(
+            "expected examples of the target and of something else, got "
+            f"{truth.sum():g} and {len(truth) - truth.sum():g}; give more clips, with occlusions"
+        )
     weights = fit(data, truth, np.array(clips))
     scores = 1 / (1 + np.exp(-(weights[0] + data @ weights[1:])))
     print(f"{len(truth)} examples, {truth.mean():.2f} of them the target")

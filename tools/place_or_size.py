@@ -32,6 +32,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="--out of mlss eval")
     parser.add_argument("sequences", type=Path, nargs="+", metavar="DIR")
     args = parser.parse_args()
+    if not (args.results / "results").is_dir():
+        parser.error(f"expected --out of mlss eval, got no folder {args.results / 'results'}")
     labels = {}
     for path in [path for folder in args.sequences for path in find_sequences(folder)]:
         if list(args.results.glob(f"results/*/{sequence_name(path)}.txt")):

@@ -90,11 +90,21 @@ def _check(args: argparse.Namespace) -> None:
     if args.frames < 1 or min(args.targets) < 1:
         raise ConfigError(
             f"expected --frames and --targets of at least 1, got {args.frames} frames and targets "
-            f"{' '.join(map(str, args.targets))}"
+            f"{' '.join(map(str, args.targets))}; raise them"
         )
     for path in (args.json, args.plot):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"expected a folder for {path}, got none; make {path.parent}")
+        if path is not None and path.is_dir():
+            raise ConfigError(f"expected a file to write, got the folder {path}; add a name")
+    if args.plot:
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        kinds = FigureCanvasBase.get_supported_filetypes()
+        if args.plot.suffix[1:].lower() not in kinds:
+            raise ConfigError(
+                f"expected a picture of type {', '.join(kinds)}, got {args.plot}; correct its name"
+            )
     for kind in PEERS:
         OpenCvTracker(kind)  # refuses an OpenCV that has no such tracker
 

@@ -49,7 +49,12 @@ def write_scene(
             progress()
         (folder / "scene.json").write_text(json.dumps(dataclasses.asdict(params), indent=2) + "\n")
         np.savetxt(folder / "visibility.txt", np.asarray(sequence.visibility), "%.3f")
-        np.savetxt(labels, np.asarray(sequence.ground_truth), "%.2f", delimiter=",")
+        partial = folder / f"{labels.name}.part"
+        np.savetxt(partial, np.asarray(sequence.ground_truth), "%.2f", delimiter=",")
+        partial.replace(labels)
     except OSError as error:
-        raise SequenceError(f"{folder}: cannot write the sequence: {error}") from error
+        raise SequenceError(
+            f"expected to write {folder}, got: {error.strerror or error}; check the folder and "
+            "its free space"
+        ) from error
     return folder

@@ -32,6 +32,9 @@ def test_three_channel_network_computes_the_same():
         ("--targets 1 0", "targets"),
         ("--json absent/bench.json", "absent"),
         ("--plot absent/bench.png", "absent"),
+        ("--plot bench.nope", "bench.nope"),
+        ("--plot bench", "bench"),
+        ("--json .", "a file"),
     ],
 )
 def test_bench_refuses_before_it_measures(monkeypatch, capsys, option, reason):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -95,6 +96,22 @@ def test_train_on_folder_leaves_weights_that_differ_and_keep_their_calibration(
         not np.array_equal(a.detach(), b.detach())
         for a, b in zip(trained.parameters(), shipped.parameters(), strict=True)
     )
+
+
+def test_train_on_folder_says_in_one_line_what_is_wrong(repository, tmp_path):
+    (tmp_path / "data" / "walk").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "data" / "walk" / "1.png"), np.zeros((32, 32), np.uint8))
+    command = [sys.executable, "examples/train_on_folder.py", tmp_path / "data", tmp_path / "out"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository)}
+    result = subprocess.run(
+        command, cwd=repository, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "expected training crops" in result.stderr
+    assert "Traceback" not in result.stderr
+    kept, dropped = result.stdout.splitlines()
+    assert kept == "0 crops"
+    assert dropped.startswith("dropped 1: unreadable sequence: expected labels")
 
 
 def test_compare_with_csrt_prints_a_line_for_each_tracker(run_example, recordings):

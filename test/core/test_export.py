@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,7 @@ from seeded import seeded_box, seeded_frames, seeded_network, seeded_patches
 
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.cli import main
-from mlss_core.errors import CheckpointError
+from mlss_core.errors import CheckpointError, ConfigError
 from mlss_core.export import MatrixCorrelation, MatrixFilter, export_onnx
 from mlss_core.model.correlation import CorrelationFilter, cross_correlate
 from mlss_core.network_params import NetworkParams
@@ -72,6 +75,43 @@ def test_a_dot_in_the_name_stays_and_a_missing_folder_is_made(network, tmp_path)
     paths = export_onnx(network, tmp_path / "new" / "net.v2.onnx")
     assert [path.name for path in paths] == ["net.v2.exemplar.onnx", "net.v2.instance.onnx"]
     assert OnnxNetwork(tmp_path / "new" / "net.v2").params == network.params
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_a_full_disk_leaves_the_older_graphs_alone(network, exported, tmp_path):
+    for branch in ("exemplar", "instance"):
+        shutil.copy(f"{exported}.{branch}.onnx", tmp_path / f"net.{branch}.onnx")
+    (tmp_path / "net.exemplar.onnx.part").symlink_to("/dev/full")
+    other = seeded_network(NetworkParams(), seed=2)
+    with pytest.raises(CheckpointError, match="No space left"):
+        export_onnx(other, tmp_path / "net.onnx")
+    exemplar, _ = seeded_patches()
+    graphs = OnnxNetwork(tmp_path / "net")
+    semantic = graphs.templates_from(graphs.features(exemplar)).semantic
+    torch.testing.assert_close(
+        semantic, network.make_templates(exemplar).semantic, atol=1e-3, rtol=1e-3
+    )
+
+
+def test_graphs_of_two_exports_are_refused(exported, tmp_path):
+    export_onnx(seeded_network(NetworkParams(), seed=2), tmp_path / "net.onnx")
+    shutil.copy(f"{exported}.instance.onnx", tmp_path / "net.instance.onnx")
+    with pytest.raises(
+        CheckpointError, match=r"net\.instance\.onnx .*the same weights.*copy both"
+    ):
+        OnnxNetwork(tmp_path / "net")
+
+
+@pytest.mark.parametrize("provider", ["NopeExecutionProvider", ("NopeExecutionProvider", {})])
+def test_a_provider_that_is_not_there_is_named_instead_of_the_cpu_taken(exported, provider):
+    with pytest.raises(ConfigError, match="with NopeExecutionProvider, got .*CPUExecutionProv"):
+        OnnxNetwork(exported, providers=[provider, "CPUExecutionProvider"])
+
+
+def test_a_folder_is_no_name_for_graphs(network, tmp_path):
+    with pytest.raises(ConfigError, match="expected a file name"):
+        export_onnx(network, tmp_path)
+    assert not list(tmp_path.parent.glob("*.onnx"))
 
 
 def test_missing_or_foreign_graphs_are_named(tmp_path):

@@ -1,5 +1,7 @@
 """`mlss simulate`: what it writes, and what it refuses."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,20 @@ def test_the_command_refuses_bad_values_in_one_line(tmp_path, capsys, arguments)
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("mlss: error: expected")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_a_disk_full_at_the_labels_leaves_no_sequence_that_looks_complete(tmp_path, capsys):
+    arguments = ["simulate", str(tmp_path), "--frames", "2", "--width", "64", "--height", "64"]
+    assert main(arguments) == 0
+    (folder,) = find_sequences(tmp_path)
+    labels = folder / "groundtruth_rect.txt"
+    labels.unlink()
+    (folder / "groundtruth_rect.txt.part").symlink_to("/dev/full")
+    assert main(arguments) == 2
+    assert "expected to write" in (message := capsys.readouterr().err)
+    assert "No space left" in message
+    assert not labels.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
