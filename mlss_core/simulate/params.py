@@ -12,6 +12,7 @@ from mlss_core.errors import ConfigError
 
 KINDS = ("person", "vehicle", "drone", "animal", "mixed")
 BACKDROPS = ("auto", "street", "field", "sky", "aerial", "indoor")
+_SHORTEST_PX = 10.0  # longer side of the smallest target that is drawn
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def random_scene(seed: int, **overrides: Any) -> SceneParams:
     width, height = [(320, 256), (384, 288), (640, 512)][rng.choice(3, p=[0.6, 0.2, 0.2])]
     width, height = overrides.get("width", width), overrides.get("height", height)
     kind = rng.choice(KINDS[:4], p=[0.4, 0.25, 0.15, 0.2])
-    longest = 0.3 if kind == "drone" else 0.5
+    longest = max((0.3 if kind == "drone" else 0.5) * min(width, height), _SHORTEST_PX)
     drawn: dict[str, Any] = {
         "width": width,
         "height": height,
@@ -121,7 +122,7 @@ def random_scene(seed: int, **overrides: Any) -> SceneParams:
         "seed": seed,
         "bits": int(rng.choice([8, 14, 16], p=[0.6, 0.15, 0.25])),
         "kind": str(kind),
-        "target_px": float(np.exp(rng.uniform(np.log(10), np.log(longest * min(width, height))))),
+        "target_px": float(np.exp(rng.uniform(np.log(_SHORTEST_PX), np.log(longest)))),
         "distractors": int(rng.integers(0, 7)),
         "lookalikes": int(rng.integers(0, 4)),
         "keep_apart": float(rng.choice([0.0, rng.uniform(0.3, 2.0)], p=[0.7, 0.3])),

@@ -230,6 +230,8 @@ def test_random_scenes_are_varied_repeatable_and_take_overrides():
     small = random_scene(7, width=64, height=48, kind="vehicle", frames=3)
     assert (small.width, small.height, small.kind, small.frames) == (64, 48, "vehicle", 3)
     assert simulate(small).frames[2].shape == (48, 64)
+    for seed in range(20):  # of every kind
+        assert random_scene(seed, width=32, height=32).target_px >= 8
     with pytest.raises(ConfigError, match="got colour"):
         random_scene(7, colour=3)
     with pytest.raises(ConfigError, match="expected seed"):

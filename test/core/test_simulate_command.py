@@ -48,7 +48,10 @@ def test_the_command_replaces_a_broken_run_and_keeps_a_complete_one(tmp_path, ca
     assert len(load_sequence(folder)) == 3
 
 
-@pytest.mark.parametrize("arguments", [["--scenes", "0"], ["--fps", "0"], ["--seed", "-4"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--scenes", "0"], ["--fps", "0"], ["--seed", "-4"], ["--width", "8"], ["--height", "-3"]],
+)
 def test_the_command_refuses_bad_values_in_one_line(tmp_path, capsys, arguments):
     assert main(["simulate", str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
