@@ -84,7 +84,7 @@ def _search(
     """Take the thing that fits best, on trial."""
     seen = _sort_out(where, spots, where.things, side, hidden=True)
     for thing in where.things:
-        if thing.seen in JUDGED:
+        if thing.seen in JUDGED or (thing.seen >= JUDGED.stop and math.isinf(thing.misfit)):
             thing.misfit = where.misfit(thing, side)
     if where.held not in where.things or where.held.unseen > GONE:
         where.held, where.trial = None, 0
@@ -113,9 +113,8 @@ def _believe(where: Whereabouts, thing: Thing, spot: Spot) -> None:
     """The trial is over: this is the target, and all others are others."""
     where.vx, where.vy = thing.vx, thing.vy
     where.things.remove(thing)
-    for other in where.things:
-        other.off = other.misfit = math.inf
     where.settle(spot.x, spot.y)
+    where.make_sure()
 
 
 def _sort_out(
@@ -135,10 +134,11 @@ def _sort_out(
                 sought[row].follow(left[n])
                 seen[sought[row]] = left[n]
         left = [spot for spot in left if spot not in seen.values()]
+    way = where if hidden else where.since_sure()
     for spot in left:
         if spot.score >= _BORN_ABOVE:
-            off = where.off_way(spot.x, spot.y) / side * REACH_LIMIT / where.reach()
-            thing = Thing(spot.x, spot.y, off if hidden else math.inf)
+            off = way.off_way(spot.x, spot.y) / side * REACH_LIMIT / way.reach()
+            thing = Thing(spot.x, spot.y, off)
             where.things.append(thing)
             seen[thing] = spot
     return seen

@@ -200,6 +200,14 @@ class PresenceParams(Checked):
         (1, 1000),
         source="ours: half a second at 30 Hz",
     )
+    doubt_limit: int = param(
+        60,
+        "Frames in a row under uncertain_below after which a target is lost: the box clings to "
+        "something else.",
+        "frames",
+        (1, 100_000),
+        source="docs/evaluation.md",
+    )
     regain_near: float = param(
         0.4, "Score that takes a lost target up again around its last place.", range=(0, 1)
     )

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from mlss_core.box import Box
 from mlss_core.model.box_head import FirstLook
 from mlss_core.model.network import Templates
@@ -29,6 +31,7 @@ class Target:
     fill: float  # grey level outside the frame, from the first frame
     first_templates: Templates
     first_look: FirstLook | None  # None without a box head
+    first_frame: np.ndarray | None = None  # what it was learnt from, (H, W) grey, for a few frames
     where: Whereabouts = field(init=False)
     usual: UsualPeak = field(default_factory=UsualPeak)
     updates: int = 0  # frames in which it was searched
@@ -41,6 +44,11 @@ class Target:
 
     def __post_init__(self) -> None:
         self.where = Whereabouts(self.box.cx, self.box.cy)
+
+    def learn_anew(self, first: Target) -> None:
+        """Take over what `first` looks like, and keep the place."""
+        self.templates, self.first_templates = first.templates, first.first_templates
+        self.first_look, self.fill, self.usual = first.first_look, first.fill, UsualPeak()
 
     @property
     def side_px(self) -> float:
@@ -92,7 +100,10 @@ def settle(targets: Iterable[Target], presence: PresenceParams) -> None:
         place = target.box.cx, target.box.cy
         if target.state is TrackState.TRACKING:
             target.where.settle(*place, steady=target.score >= presence.regain_above)
-        elif (
+            target.where.make_sure()
+            continue
+        target.where.doubted += 1
+        if (
             target.score >= presence.lost_below
             and target.state is not TrackState.LOST
             and target.where.held is None
@@ -110,6 +121,10 @@ def _judge(target: Target, presence: PresenceParams, near: bool) -> None:
         target.where.forget()
     if target.where.held is not None and state is TrackState.TRACKING:
         state = TrackState.UNCERTAIN
+    doubted = target.where.doubted >= presence.doubt_limit and target.where.held is None
+    if doubted and state is TrackState.UNCERTAIN:
+        target.where.turn_back()
+        state = TrackState.LOST
     target.state = state
     target.frozen_frames = 0
     target.lost_frames = target.lost_frames + 1 if state is TrackState.LOST else 0

@@ -10,7 +10,7 @@ from mlss_core.params import ThermalParams
 
 _MIN_SIDE_PX = 16
 _STANDS_OUT_GREY = 20.0  # grey levels beyond every neighbour: noise does not get there twice
-_DEAD_AFTER_FRAMES = 5
+DEAD_AFTER_FRAMES = 5
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _OFFSETS = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)])
 
@@ -83,9 +83,12 @@ class ThermalNormalizer:
         self._previous: np.ndarray | None = None
         self._dead = DeadPixels()
         self.frozen = False
+        self.found_dead = False
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
-        """Normalise the next frame of the stream; sets `frozen` for a repeated or uniform one.
+        """Normalise the next frame of the stream.
+
+        Sets `frozen` for a repeated or uniform one, and `found_dead` where a pixel proves dead.
 
         Args:
             raw: see `grey_counts`.
@@ -104,8 +107,11 @@ class ThermalNormalizer:
         grey = self._stretch(counts, self._limits)
         if not self.params.dead_pixels:
             return grey
-        if not self.frozen:
-            self._dead.learn(grey)
+        self.found_dead = not self.frozen and self._dead.learn(grey)
+        return self._dead.mend(grey)
+
+    def mend(self, grey: np.ndarray) -> np.ndarray:
+        """An earlier picture (H, W) of the stream without the pixels that have proved dead."""
         return self._dead.mend(grey)
 
     def peek(self, raw: np.ndarray) -> np.ndarray:
@@ -166,8 +172,8 @@ class DeadPixels:
         self._streak = np.zeros((0, 0), np.uint8)  # frames in a row, of each pixel
         self._dead = np.zeros((0, 2), np.intp)  # row, column
 
-    def learn(self, grey: np.ndarray) -> None:
-        """Take the next picture (H, W) float32 into account."""
+    def learn(self, grey: np.ndarray) -> bool:
+        """Take the next picture (H, W) float32 into account; whether it proves a pixel dead."""
         if self._streak.shape != grey.shape:
             self._streak = np.zeros(grey.shape, np.uint8)
         levels = cv2.convertScaleAbs(grey)  # whole grey levels are enough, and far faster
@@ -175,8 +181,9 @@ class DeadPixels:
         below = cv2.subtract(cv2.erode(levels, _NEIGHBOURS), levels)
         self._streak += self._streak < 255
         self._streak *= np.maximum(above, below) > _STANDS_OUT_GREY
-        dead = np.flatnonzero(self._streak >= _DEAD_AFTER_FRAMES)
+        dead = np.flatnonzero(self._streak >= DEAD_AFTER_FRAMES)
         self._dead = np.stack(np.unravel_index(dead, grey.shape), axis=1)
+        return bool((self._streak == DEAD_AFTER_FRAMES).any())
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
         """The picture (H, W) with the median of 3x3 px in the place of each dead one."""

@@ -26,7 +26,7 @@ from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.search import compared_templates, regions_of, runs_of_equal_length, sight
 from mlss_core.target import Target, expect_step, roll_templates, settle, take_box, take_sighting
-from mlss_core.thermal import ThermalNormalizer
+from mlss_core.thermal import DEAD_AFTER_FRAMES, ThermalNormalizer
 
 if TYPE_CHECKING:
     from mlss_core.onnx_network import OnnxNetwork
@@ -116,13 +116,7 @@ class MLSSTracker:
             )
         if not self._targets:
             self._ego_motion(grey)
-        size_px = search_side(box.w, box.h, self.params.search.context)
-        pixels = self._upload(grey)
-        fill = float(pixels.mean())
-        exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
-        templates = self._network.templates_from(self._network.features(exemplar))
-        look = self._refiner.remember(pixels, box, fill) if self._refiner else None
-        target = Target(target_id, box, size_px, box, size_px, templates, fill, templates, look)
+        target = self._first_sight(target_id, grey, box)
         self._targets.pop(target_id, None)
         self._targets[target_id] = target
         self._frame_hw = frame.shape[:2]
@@ -150,6 +144,8 @@ class MLSSTracker:
             for target in targets:
                 target.frozen_frames += 1
             return [self._result(target, TrackState.FROZEN) for target in targets]
+        if only is None:
+            self._forget_dead_pixels(targets)
         if only is None and self.params.search.ego_motion:
             expect_step(targets, self._ego_motion(grey), grey.shape)
         pixels = self._upload(grey)
@@ -187,6 +183,25 @@ class MLSSTracker:
     def _start_stream(self) -> None:
         self._normalize = ThermalNormalizer(self.params.thermal)
         self._ego_motion = EgoMotion()
+
+    def _first_sight(self, target_id: str, grey: np.ndarray, box: Box) -> Target:
+        size_px = search_side(box.w, box.h, self.params.search.context)
+        pixels = self._upload(grey)
+        fill = float(pixels.mean())
+        exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
+        first = self._network.templates_from(self._network.features(exemplar))
+        look = self._refiner.remember(pixels, box, fill) if self._refiner else None
+        return Target(target_id, box, size_px, box, size_px, first, fill, first, look, grey)
+
+    def _forget_dead_pixels(self, targets: list[Target]) -> None:
+        """Pixels prove dead some frames after a target was learnt with them: learn it anew."""
+        for target in targets:
+            if self._normalize.found_dead and target.first_frame is not None:
+                mended = self._normalize.mend(target.first_frame)
+                target.learn_anew(self._first_sight(target.target_id, mended, target.first_box))
+                self._unlearnt = [pair for pair in self._unlearnt if pair[0] is not target]
+            if target.updates >= DEAD_AFTER_FRAMES:
+                target.first_frame = None
 
     def _upload(self, grey: np.ndarray) -> Tensor:
         """The frame where its patches are cut: once on the device, all crops from there."""

@@ -5,6 +5,7 @@ Lengths are measured in sides: the square root of the area of the target's box.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -69,14 +70,20 @@ class Whereabouts:
     steps: int = 0  # that its speed was learnt from
     steady: bool = True  # whether it was seen well enough then to learn its speed from
     hidden: int = 0  # frames since
+    sure: tuple[float, float] = field(init=False)  # px, where it was last seen without a doubt
+    doubted: int = 0  # frames since
     turn: int = 0  # frames searched
     things: list[Thing] = field(default_factory=list)  # the others
     held: Thing | None = None  # taken for the target, on trial
     trial: int = 0  # frames
 
+    def __post_init__(self) -> None:
+        self.sure = self.x, self.y
+
     def shift(self, dx: float, dy: float) -> None:
         """Move with the scene."""
         self.x, self.y = self.x + dx, self.y + dy
+        self.sure = self.sure[0] + dx, self.sure[1] + dy
         for thing in self.things:
             thing.x, thing.y = thing.x + dx, thing.y + dy
 
@@ -93,6 +100,20 @@ class Whereabouts:
             self.vy += rate * (y - self.y - self.vy)
         self.x, self.y, self.hidden, self.held, self.trial = x, y, 0, None, 0
         self.steady = steady
+
+    def make_sure(self) -> None:
+        """Have no doubt that what was just seen is the target: all others are others."""
+        self.sure, self.doubted = (self.x, self.y), 0
+        for thing in self.things:
+            thing.off = thing.misfit = math.inf
+
+    def turn_back(self) -> None:
+        """Give up what was followed since the doubt began: the target was hidden since then."""
+        (self.x, self.y), self.hidden = self.sure, self.doubted
+
+    def since_sure(self) -> Whereabouts:
+        """As if turned back."""
+        return dataclasses.replace(self, x=self.sure[0], y=self.sure[1], hidden=self.doubted)
 
     def expected(self) -> tuple[float, float]:
         """Where it most likely is in the next frame, px: it may have turned or stopped."""

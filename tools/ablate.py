@@ -1,6 +1,6 @@
 """What each part of the tracker is worth: success AUC with one thing changed at a time.
 
-    python tools/ablate.py SEQUENCE... [--frames 150] [--only baseline,one_response]
+    python tools/ablate.py SEQUENCE... [--frames 150] [--only shipped,response]
 
 prints one row per variant, one column per sequence; docs/training.md quotes it.
 """
@@ -45,6 +45,8 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "float32": _set(),
     "semantic response alone": _set(),
     "structural response alone": _set(),
+    "semantic response halved": _set(),
+    "semantic response doubled": _set(),
     "region of 1.0 s_z": _set(search={"region_scale": 1.0}),
     "no box head, 3 scales": _set(box={"refine": False}, search={"scales": 3}),
     "no box head, 1 scale": _set(box={"refine": False}),
@@ -62,6 +64,7 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "template rate 0": _set(template={"rate": 0.0}),
     "template rate 0.005": _set(template={"rate": 0.005}),
     "template every frame": _set(template={"every": 1}),
+    "doubt_limit 100000": _set(presence={"doubt_limit": 100_000}),
     "no presence": _set(presence={"enabled": False}),
     "no presence, 1 scale": _set(presence={"enabled": False}, search={"scales": 1}),
     "no presence, 3 scales": _set(presence={"enabled": False}, search={"scales": 3}),
@@ -73,13 +76,18 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "profile reference": lambda _: tracker_params("reference"),
 }
 
+GAINS = {  # factors on the ensemble's gains, semantic and structural
+    "semantic response alone": (1.0, 0.0),
+    "structural response alone": (0.0, 1.0),
+    "semantic response halved": (0.5, 1.0),
+    "semantic response doubled": (2.0, 1.0),
+}
+
 
 def network_of(variant: str, network: MLSSNet) -> MLSSNet:
     """The network of a variant; both responses are normalised before the ensemble weighs them."""
     chosen = copy.deepcopy(network)
-    if variant in ("semantic response alone", "structural response alone"):
-        silent = 1 if variant.startswith("semantic") else 0
-        chosen.ensemble.gain.data[silent] = 0
+    chosen.ensemble.gain.data *= torch.tensor(GAINS.get(variant, (1.0, 1.0)))
     return chosen
 
 

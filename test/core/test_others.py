@@ -9,7 +9,7 @@ from mlss_core.others import recognise
 from mlss_core.params import PresenceParams, tracker_params
 from mlss_core.recovery import Region, Sighting
 from mlss_core.response import Peak
-from mlss_core.target import Target, settle
+from mlss_core.target import Target, expect_step, settle, take_sighting
 from mlss_core.tracker import MLSSTracker, TrackState
 from mlss_core.whereabouts import Spot, Whereabouts
 
@@ -30,6 +30,7 @@ def followed(frames=40, others=()):
         chosen = recognise(where, seen, SIDE, False, PARAMS)
         assert chosen is seen[0]
         where.settle(chosen.x, chosen.y, steady=True)
+        where.make_sure()
     return where
 
 
@@ -82,6 +83,59 @@ def test_where_a_target_was_last_seen_is_no_place_of_a_faint_peak():
     target.score = presence.lost_below
     settle([target], presence)
     assert target.where.x == 45.0
+
+
+def doubtful(where):
+    """The target of `where`, in doubt."""
+    box = Box(where.x, where.y, SIDE, SIDE)
+    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None)
+    target.state, target.where = TrackState.UNCERTAIN, where
+    return target
+
+
+def test_who_clings_to_something_faint_for_long_has_lost_the_target():
+    params = tracker_params("robust")
+    target = doubtful(followed())
+    faint = (params.presence.lost_below + params.presence.uncertain_below) / 2
+    clung = Sighting(SIGHTING.peak, Region(45.0, 0.0, 80.0))
+    states = []
+    for _ in range(params.presence.doubt_limit + 2):
+        expect_step([target], (0.0, 1.0), (200, 200))  # the camera moves
+        take_sighting(target, clung, faint, 4 / 255, params, (200, 200))
+        settle([target], params.presence)
+        states.append(target.state)
+    assert states == [TrackState.UNCERTAIN] * params.presence.doubt_limit + [TrackState.LOST] * 2
+    frames = params.presence.doubt_limit + 1
+    assert (target.where.x, target.where.y) == (40.0, frames + 1)  # the last sure place
+    assert target.where.hidden == frames - 1
+
+
+def test_a_sure_sighting_ends_the_doubt():
+    params = tracker_params("robust")
+    target = doubtful(followed())
+    for score in [0.3] * 50 + [0.9] + [0.3] * 50:
+        take_sighting(target, SIGHTING, score, 4 / 255, params, (200, 200))
+        settle([target], params.presence)
+        assert target.state is not TrackState.LOST
+
+
+@pytest.mark.parametrize("known_before", [False, True])
+def test_what_came_up_while_the_box_clung_elsewhere_may_be_the_target(known_before):
+    ahead = 25.0 if known_before else 0.0
+
+    def walks(n):
+        return 41.0 + ahead + n, 0.0
+
+    where = followed(others=[lambda n: n + ahead] if known_before else [])
+    for n in range(30):  # the search region's own peak clings to something
+        spots = [spot(40.0, 20.0, score=0.2)]
+        if known_before or n >= 20:
+            spots.append(spot(*walks(n)))
+        recognise(where, spots, SIDE, False, PARAMS)
+        where.settle(40.0, 20.0)
+        where.doubted += 1
+    where.turn_back()
+    assert any(hide(where, 12, [walks], first=30)) != known_before
 
 
 def test_hidden_target_is_taken_up_on_its_way_at_its_speed():

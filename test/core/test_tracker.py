@@ -308,3 +308,20 @@ def test_two_scales_are_the_present_one_and_its_neighbours_by_turns(network, mon
     step = tracker.params.search.scale_step
     ratios = [other / present for other, present in searched]
     assert ratios == pytest.approx([1 / step, step, 1 / step, step])
+
+
+def test_a_dead_pixel_on_the_target_is_unlearnt_once_it_proves_dead():
+    """The shipped network: its template holds on to the one pixel that stands out most."""
+    random = np.random.default_rng(0)
+    tracker = MLSSTracker(device="cpu")
+    states = []
+    for n in range(14):
+        frame = random.normal(100, 3, (120, 160))
+        frame[45:55, 60 + n // 2 :][:, :5] = 170
+        frame[49, 61] = 0
+        picture = frame.clip(0, 255).astype(np.uint8)
+        if n == 0:
+            tracker.initialize(picture, Box(62.0, 49.5, 5.0, 10.0))
+        else:
+            states.append(tracker.update(picture)[0].state)
+    assert states == [TrackState.TRACKING] * 13
