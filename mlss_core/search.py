@@ -48,13 +48,14 @@ def regions_of(
         return regions_around(middle, reach, frame_hw, target.lost_frames, count)
     where, reach = target.where, _OVERLAP * reach
     within = math.dist(where.expected(), (where.x, where.y)) + where.reach() * target.side_px
-    if where.hidden > presence.open_after and where.held is None:
+    anywhere = where.hidden > presence.open_after and where.held is None
+    if anywhere:
         within = math.inf
     expected = middle._replace(cx=where.expected()[0], cy=where.expected()[1])
     own = [] if where.held is None else [middle]
     own += [
         middle._replace(cx=thing.x, cy=thing.y)
-        for thing in where.suspects(presence.misfit)[: count // 2]
+        for thing in where.suspects(presence.misfit, anywhere)[: count // 2]
     ]
     count -= len(own)
     return own + regions_around(expected, reach, frame_hw, where.turn, count, within + reach)

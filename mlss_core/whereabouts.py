@@ -19,7 +19,8 @@ _REACH = 0.6  # sides that a hidden target may be off its way at first,
 _REACH_GROWTH = 0.05  # more in each frame,
 REACH_LIMIT = 2.0  # up to this
 _SPAN = 45  # frames in which a difference in speed counts as the way that it makes
-JUDGED = range(6, 13)  # sightings in which a thing's speed is compared with the target's
+JUDGED_FROM = 6  # sightings from which on a thing's speed is compared with the target's
+_JUDGED_BY = 13  # and by which it is known
 GONE = 8  # frames unseen from which on a thing is taken for gone
 
 
@@ -129,15 +130,26 @@ class Whereabouts:
         frames = self.hidden + 1
         return _off_segment(x - self.x, y - self.y, frames * self.vx, frames * self.vy)
 
-    def suspects(self, limit: float) -> list[Thing]:
-        """Things that may prove to be the target once their speed is known, the best first."""
-        unknown = (t for t in self.things if t.seen < JUDGED.stop and t.unseen <= GONE)
-        return sorted((t for t in unknown if t.off < limit), key=lambda thing: thing.off)
+    def suspects(self, limit: float, anywhere: bool) -> list[Thing]:
+        """Things that may prove to be the target, the nearest to its way first.
+
+        Args:
+            limit: sides off its way at most, and only until their speed is known.
+            anywhere: without either limit.
+        """
+        unknown = [t for t in self.things if t.unseen <= GONE and math.isfinite(t.off)]
+        if not anywhere:
+            unknown = [t for t in unknown if t.off < limit and t.seen < _JUDGED_BY]
+        return sorted(unknown, key=lambda thing: thing.off)
 
     def misfit(self, thing: Thing, side: float) -> float:
-        """How little a thing's first place and its speed are the target's, sides."""
+        """How little a thing's first place and its speed are the target's, sides.
+
+        The longer the target is hidden, the less its speed tells.
+        """
         odd = _off_segment(thing.vx, thing.vy, self.vx, self.vy)
-        return math.hypot(thing.off, _SPAN * odd / side)
+        span = _SPAN * math.exp(-self.hidden / _COAST)
+        return math.hypot(thing.off, span * odd / side)
 
 
 def _off_segment(x: float, y: float, end_x: float, end_y: float) -> float:

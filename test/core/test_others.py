@@ -11,7 +11,7 @@ from mlss_core.recovery import Region, Sighting
 from mlss_core.response import Peak
 from mlss_core.target import Target, expect_step, settle, take_sighting
 from mlss_core.tracker import MLSSTracker, TrackState
-from mlss_core.whereabouts import Spot, Whereabouts
+from mlss_core.whereabouts import Spot, Thing, Whereabouts
 
 SIDE = 20.0
 PARAMS = PresenceParams(trial_frames=40, open_after=60)
@@ -218,9 +218,11 @@ def test_what_may_be_the_target_is_looked_at_until_its_speed_is_known():
     hide(where, 20)
     both = [lambda n: (60.0 + n,), lambda n: (60.0, 100.0)]
     hide(where, 2, both)
-    assert [thing.y for thing in where.suspects(PARAMS.misfit)] == [0.0]
+    assert [thing.y for thing in where.suspects(PARAMS.misfit, anywhere=False)] == [0.0]
+    assert [thing.y for thing in where.suspects(PARAMS.misfit, anywhere=True)] == [0.0, 100.0]
     hide(where, 20, both, first=2)
-    assert where.suspects(PARAMS.misfit) == []
+    assert where.suspects(PARAMS.misfit, anywhere=False) == []
+    assert len(where.suspects(PARAMS.misfit, anywhere=True)) == 2
 
 
 @pytest.mark.parametrize(("count", "patience"), [(1, 1), (2, 2)])
@@ -230,6 +232,20 @@ def test_far_away_it_is_taken_up_in_time_sooner_when_nothing_else_is_about(count
     until = patience * PARAMS.open_after
     assert not any(hide(where, until, far))
     assert any(hide(where, 5, far))
+
+
+def test_far_away_the_only_new_thing_is_taken_up_though_known_others_are_about():
+    where = followed(others=[lambda n: 300.0])
+    both = [lambda n: (300.0, 0.0), lambda n: (300.0, 200.0)]
+    assert not any(hide(where, PARAMS.open_after, both))
+    assert hide(where, 5, both)[-1].y == 200.0
+
+
+def test_the_longer_it_is_hidden_the_less_its_speed_tells():
+    where, thing = followed(), Thing(60.0, 0.0, off=0.2, vx=-1.0)
+    soon = where.misfit(thing, SIDE)
+    where.hidden = 100
+    assert 0.2 < where.misfit(thing, SIDE) < soon / 4
 
 
 def test_others_move_with_the_scene():
