@@ -143,13 +143,9 @@ class Whereabouts:
         return sorted(unknown, key=lambda thing: thing.off)
 
     def misfit(self, thing: Thing, side: float) -> float:
-        """How little a thing's first place and its speed are the target's, sides.
-
-        The longer the target is hidden, the less its speed tells.
-        """
+        """How little a thing's first place and its speed are the target's, sides."""
         odd = _off_segment(thing.vx, thing.vy, self.vx, self.vy)
-        span = _SPAN * math.exp(-self.hidden / _COAST)
-        return math.hypot(thing.off, span * odd / side)
+        return math.hypot(thing.off, _SPAN * odd / side)
 
 
 def _off_segment(x: float, y: float, end_x: float, end_y: float) -> float:

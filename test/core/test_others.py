@@ -11,7 +11,7 @@ from mlss_core.recovery import Region, Sighting
 from mlss_core.response import Peak
 from mlss_core.target import Target, expect_step, settle, take_sighting
 from mlss_core.tracker import MLSSTracker, TrackState
-from mlss_core.whereabouts import Spot, Thing, Whereabouts
+from mlss_core.whereabouts import Spot, Whereabouts
 
 SIDE = 20.0
 PARAMS = PresenceParams(trial_frames=40, open_after=60)
@@ -239,13 +239,6 @@ def test_far_away_the_only_new_thing_is_taken_up_though_known_others_are_about()
     both = [lambda n: (300.0, 0.0), lambda n: (300.0, 200.0)]
     assert not any(hide(where, PARAMS.open_after, both))
     assert hide(where, 5, both)[-1].y == 200.0
-
-
-def test_the_longer_it_is_hidden_the_less_its_speed_tells():
-    where, thing = followed(), Thing(60.0, 0.0, off=0.2, vx=-1.0)
-    soon = where.misfit(thing, SIDE)
-    where.hidden = 100
-    assert 0.2 < where.misfit(thing, SIDE) < soon / 4
 
 
 def test_others_move_with_the_scene():
