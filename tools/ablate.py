@@ -41,15 +41,15 @@ def _set(**groups: dict[str, Any]) -> Callable[[TrackerParams], TrackerParams]:
 
 
 VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
-    "robust, as shipped": _set(),
+    "robust as shipped": _set(),
     "float32": _set(),
     "semantic response alone": _set(),
     "structural response alone": _set(),
     "semantic response halved": _set(),
     "semantic response doubled": _set(),
     "region of 1.0 s_z": _set(search={"region_scale": 1.0}),
-    "no box head, 3 scales": _set(box={"refine": False}, search={"scales": 3}),
-    "no box head, 1 scale": _set(box={"refine": False}),
+    "no box head and 3 scales": _set(box={"refine": False}, search={"scales": 3}),
+    "no box head and 1 scale": _set(box={"refine": False}),
     "1 scale": _set(search={"scales": 1}),
     "3 scales": _set(search={"scales": 3}),
     "size_rate 0.2": _set(box={"size_rate": 0.2}),
@@ -66,9 +66,9 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "template every frame": _set(template={"every": 1}),
     "doubt_limit 100000": _set(presence={"doubt_limit": 100_000}),
     "no presence": _set(presence={"enabled": False}),
-    "no presence, 1 scale": _set(presence={"enabled": False}, search={"scales": 1}),
-    "no presence, 3 scales": _set(presence={"enabled": False}, search={"scales": 3}),
-    "no presence, template rate 0.005": _set(
+    "no presence and 1 scale": _set(presence={"enabled": False}, search={"scales": 1}),
+    "no presence and 3 scales": _set(presence={"enabled": False}, search={"scales": 3}),
+    "no presence and template rate 0.005": _set(
         presence={"enabled": False}, template={"rate": 0.005}
     ),
     "no ego-motion": _set(search={"ego_motion": False}),
