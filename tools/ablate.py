@@ -49,7 +49,7 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "semantic response doubled": _set(),
     "region of 1.0 s_z": _set(search={"region_scale": 1.0}),
     "no box head and 3 scales": _set(box={"refine": False}, search={"scales": 3}),
-    "no box head and 1 scale": _set(box={"refine": False}),
+    "no box head and 1 scale": _set(box={"refine": False}, search={"scales": 1}),
     "1 scale": _set(search={"scales": 1}),
     "3 scales": _set(search={"scales": 3}),
     "size_rate 0.2": _set(box={"size_rate": 0.2}),
