@@ -242,12 +242,12 @@ class PresenceParams(Checked):
         source="ours: 4 s at 30 Hz",
     )
     open_after: int = param(
-        75,
+        150,
         "Frames after which a hidden target is taken up wherever one thing like it, and not known "
         "before, is about; twice as many where there are several.",
         "frames",
         (1, 100_000),
-        source="docs/evaluation.md",
+        source="ours: 5 s at 30 Hz",
     )
     doubt_windows: int = param(
         2,

@@ -83,12 +83,13 @@ class ThermalNormalizer:
         self._previous: np.ndarray | None = None
         self._dead = DeadPixels()
         self.frozen = False
-        self.found_dead = False
+        self.found_dead = np.zeros((0, 2), np.intp)
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
         """Normalise the next frame of the stream.
 
-        Sets `frozen` for a repeated or uniform one, and `found_dead` where a pixel proves dead.
+        Sets `frozen` for a repeated or uniform one, and `found_dead`, (N, 2) row and column of the
+        pixels that it proves dead.
 
         Args:
             raw: see `grey_counts`.
@@ -107,7 +108,7 @@ class ThermalNormalizer:
         grey = self._stretch(counts, self._limits)
         if not self.params.dead_pixels:
             return grey
-        self.found_dead = not self.frozen and self._dead.learn(grey)
+        self.found_dead = self.found_dead[:0] if self.frozen else self._dead.learn(grey)
         return self._dead.mend(grey)
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
@@ -172,8 +173,12 @@ class DeadPixels:
         self._streak = np.zeros((0, 0), np.uint8)  # frames in a row, of each pixel
         self._dead = np.zeros((0, 2), np.intp)  # row, column
 
-    def learn(self, grey: np.ndarray) -> bool:
-        """Take the next picture (H, W) float32 into account; whether it proves a pixel dead."""
+    def learn(self, grey: np.ndarray) -> np.ndarray:
+        """Take the next picture (H, W) float32 into account.
+
+        Returns:
+            (N, 2) row and column of the pixels that it proves dead.
+        """
         if self._streak.shape != grey.shape:
             self._streak = np.zeros(grey.shape, np.uint8)
         levels = cv2.convertScaleAbs(grey)  # whole grey levels are enough, and far faster
@@ -183,7 +188,7 @@ class DeadPixels:
         self._streak *= np.maximum(above, below) > _STANDS_OUT_GREY
         dead = np.flatnonzero(self._streak >= DEAD_AFTER_FRAMES)
         self._dead = np.stack(np.unravel_index(dead, grey.shape), axis=1)
-        return bool((self._streak == DEAD_AFTER_FRAMES).any())
+        return np.argwhere(self._streak == DEAD_AFTER_FRAMES)
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
         """The picture (H, W) with the median of 3x3 px in the place of each dead one."""

@@ -195,8 +195,10 @@ class MLSSTracker:
 
     def _forget_dead_pixels(self, targets: list[Target]) -> None:
         """Pixels prove dead some frames after a target was learnt with them: learn it anew."""
+        found = self._normalize.found_dead[:, ::-1]  # x, y
         for target in targets:
-            if self._normalize.found_dead and target.first_frame is not None:
+            off = np.abs(found - target.first_box[:2]).max(axis=1)
+            if target.first_frame is not None and (off < target.first_size_px / 2).any():
                 mended = self._normalize.mend(target.first_frame)
                 target.learn_anew(self._first_sight(target.target_id, mended, target.first_box))
                 self._unlearnt = [pair for pair in self._unlearnt if pair[0] is not target]

@@ -1,5 +1,6 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -325,3 +326,19 @@ def test_a_dead_pixel_on_the_target_is_unlearnt_once_it_proves_dead():
         else:
             states.append(tracker.update(picture)[0].state)
     assert states == [TrackState.TRACKING] * 13
+
+
+@pytest.mark.parametrize(("beside_px", "learnt_anew"), [(12, True), (70, False)])
+def test_a_dead_pixel_far_from_the_target_teaches_nothing(network, beside_px, learnt_anew):
+    tracker = MLSSTracker(network, device="cpu")
+    box = seeded_box()
+    for n, frame in enumerate(seeded_frames(7)):
+        picture = cv2.GaussianBlur(frame, (0, 0), 2.0)  # nothing else of a single pixel
+        picture[round(box.cy), round(box.cx) + beside_px] = 255
+        if n == 0:
+            tracker.initialize(picture, box)
+            first = tracker._targets["target"].first_templates
+        else:
+            tracker.update(picture)
+    assert (tracker._targets["target"].first_templates is not first) == learnt_anew
+    assert tracker._targets["target"].first_frame is None
