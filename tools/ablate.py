@@ -67,6 +67,9 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "doubt_limit 100000": _set(presence={"doubt_limit": 100_000}),
     "no presence": _set(presence={"enabled": False}),
     "no presence and 1 scale": _set(presence={"enabled": False}, search={"scales": 1}),
+    "no presence and 1 scale in a region of 1.0 s_z": _set(
+        presence={"enabled": False}, search={"scales": 1, "region_scale": 1.0}
+    ),
     "no presence and 3 scales": _set(presence={"enabled": False}, search={"scales": 3}),
     "no presence and template rate 0.005": _set(
         presence={"enabled": False}, template={"rate": 0.005}
@@ -115,7 +118,7 @@ def main() -> None:
     args = parser.parse_args()
     words = [word for word in args.only.split(",") if word]
     names = [name for name in VARIANTS if not words or any(word in name for word in words)]
-    print(f"{'':28s}" + "".join(f"{path.stem[-16:]:>18s}" for path in args.sequences) + "    mean")
+    print(f"{'':48s}" + "".join(f"{path.stem[-16:]:>18s}" for path in args.sequences) + "    mean")
     with ProcessPoolExecutor(args.jobs) as pool:
         runs = {
             name: [
@@ -126,7 +129,7 @@ def main() -> None:
         for name, pending in runs.items():
             found = [run.result() for run in pending]
             row = "".join(f"{value:18.3f}" for value in found)
-            print(f"{name:28s}{row}{np.mean(found):8.3f}", flush=True)
+            print(f"{name:48s}{row}{np.mean(found):8.3f}", flush=True)
 
 
 if __name__ == "__main__":
