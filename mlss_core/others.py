@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mlss_core.params import PresenceParams
-from mlss_core.whereabouts import GONE, JUDGED_FROM, REACH_LIMIT, Spot, Thing, Whereabouts
+from mlss_core.whereabouts import GONE, JUDGED, REACH_LIMIT, Spot, Thing, Whereabouts
 
 # Chosen on the geometry of simulated scenes (docs/evaluation.md).
 _GATE = 0.6  # sides that a thing is off its expected place at most,
@@ -84,7 +84,8 @@ def _search(
     """Take the thing that fits best, on trial."""
     seen = _sort_out(where, spots, where.things, side, hidden=True)
     for thing in where.things:
-        if thing.seen >= JUDGED_FROM:
+        late = thing.seen >= JUDGED.stop and math.isinf(thing.misfit)  # seen in doubt alone so far
+        if thing.seen in JUDGED or late:
             thing.misfit = where.misfit(thing, side)
     if where.held not in where.things or where.held.unseen > GONE:
         where.held, where.trial = None, 0

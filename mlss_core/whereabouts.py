@@ -19,8 +19,7 @@ _REACH = 0.6  # sides that a hidden target may be off its way at first,
 _REACH_GROWTH = 0.05  # more in each frame,
 REACH_LIMIT = 2.0  # up to this
 _SPAN = 45  # frames in which a difference in speed counts as the way that it makes
-JUDGED_FROM = 6  # sightings from which on a thing's speed is compared with the target's
-_JUDGED_BY = 13  # and by which it is known
+JUDGED = range(6, 13)  # sightings in which a thing's speed is compared with the target's
 GONE = 8  # frames unseen from which on a thing is taken for gone
 
 
@@ -139,7 +138,7 @@ class Whereabouts:
         """
         unknown = [t for t in self.things if t.unseen <= GONE and math.isfinite(t.off)]
         if not anywhere:
-            unknown = [t for t in unknown if t.off < limit and t.seen < _JUDGED_BY]
+            unknown = [t for t in unknown if t.off < limit and t.seen < JUDGED.stop]
         return sorted(unknown, key=lambda thing: thing.off)
 
     def misfit(self, thing: Thing, side: float) -> float:
