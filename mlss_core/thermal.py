@@ -188,7 +188,7 @@ class DeadPixels:
         self._streak *= np.maximum(above, below) > _STANDS_OUT_GREY
         dead = np.flatnonzero(self._streak >= DEAD_AFTER_FRAMES)
         self._dead = np.stack(np.unravel_index(dead, grey.shape), axis=1)
-        return np.argwhere(self._streak == DEAD_AFTER_FRAMES)
+        return self._dead[self._streak.flat[dead] == DEAD_AFTER_FRAMES]
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
         """The picture (H, W) with the median of 3x3 px in the place of each dead one."""
