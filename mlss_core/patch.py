@@ -50,12 +50,19 @@ def crop_patches(frame: Tensor, windows: Tensor, out_px: int, fill: float | Tens
         frame = frame[top:bottom, left:right]
         windows = windows - torch.tensor([left, top, 0], dtype=windows.dtype)
         height, width = frame.shape
-    rows = _window_taps(windows[:, 1], windows[:, 2], out_px, height).to(frame.device)
-    columns = _window_taps(windows[:, 0], windows[:, 2], out_px, width).to(frame.device)
+    rows = upload(_window_taps(windows[:, 1], windows[:, 2], out_px, height), frame.device)
+    columns = upload(_window_taps(windows[:, 0], windows[:, 2], out_px, width), frame.device)
     patches = rows @ (frame @ columns.transpose(1, 2))  # (N, out, H) @ ((N, H, W) @ (N, W, out))
     inside = rows.sum(2).unsqueeze(2) * columns.sum(2).unsqueeze(1)  # share of the weight in frame
-    outside_grey = torch.as_tensor(fill, dtype=frame.dtype, device=frame.device).reshape(-1, 1, 1)
+    outside_grey = upload(torch.as_tensor(fill, dtype=frame.dtype), frame.device).reshape(-1, 1, 1)
     return (patches + outside_grey * (1 - inside)).unsqueeze(1)
+
+
+def upload(values: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor to a device; the host does not wait for the work before it on a GPU."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def crop_pyramid_as_released(

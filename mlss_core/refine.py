@@ -11,7 +11,7 @@ from torch import Tensor
 from mlss_core.box import Box
 from mlss_core.model.box_head import PATCH_PX, REGION_SCALE, BoxHead, FirstLook
 from mlss_core.params import TrackerParams
-from mlss_core.patch import crop_patches, search_side
+from mlss_core.patch import crop_patches, search_side, upload
 
 _PLACE_LIMIT = 0.25  # of a side: the head saw errors of 0.08, seldom 0.2, in training
 _SIZE_LIMIT = 0.5  # of the logarithm of a side: it saw 0.18, seldom 0.36
@@ -67,9 +67,8 @@ class BoxRefiner:
         patches = crop_patches(
             pixels, torch.tensor(windows, dtype=torch.float64), PATCH_PX, torch.tensor(fills)
         )
-        return patches.to(self._device), torch.tensor(
-            shares, dtype=torch.float32, device=self._device
-        )
+        sides = torch.tensor(shares, dtype=torch.float32)
+        return upload(patches, self._device), upload(sides, self._device)
 
     def _corrected(self, box: Box, start: Box, change: list[float]) -> Box:
         right, down = (_within(step, _PLACE_LIMIT) for step in change[:2])

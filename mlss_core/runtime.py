@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from mlss_core.cuda_graphs import Forward, recorded
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.int8 import int8_computes, to_int8
-from mlss_core.model.backbone import Features
+from mlss_core.model.backbone import Backbone, Features
 from mlss_core.model.network import MLSSNet, Responses, Templates
 from mlss_core.params import PRECISIONS
 
@@ -90,8 +92,8 @@ class InferenceNetwork:
 
     Batch norm is folded into the convolutions, input scaling and the three equal input channels of
     a grey picture into conv1, and convolutions run channels-last in the chosen precision (`int8`:
-    all but the first). Filters and responses stay in float32. `plain=True` keeps the network as it
-    is: the reference path.
+    all but the first). On a CUDA device, small batches are replayed from graphs. Filters and
+    responses stay in float32. `plain=True` keeps the network as it is: the reference path.
     """
 
     def __init__(
@@ -100,17 +102,21 @@ class InferenceNetwork:
         self.device = device
         self.precision = precision
         self.params = network.params
-        self._dtype = _DTYPES[precision]
+        dtype = _DTYPES[precision]
         self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self._plain = plain
         if not plain:
             _fold(self.network)
-            self.network.backbone.to(self._dtype)
+            self.network.backbone.to(dtype)
             self.network.backbone.bn3.float()  # not folded: conv3 is also read before it
             self.network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if precision == "int8":
                 to_int8(self.network.backbone)
         self.network.to(device)
+        backbone = self.network.backbone
+        self._forward: Forward = partial(_forward, backbone, self.params.grey_offset, dtype)
+        if device.type == "cuda" and not plain:
+            self._forward = recorded(self._forward, self.params.patch_px, device)
 
     @torch.inference_mode()
     def features(self, patches: Tensor) -> Features:
@@ -123,18 +129,14 @@ class InferenceNetwork:
             raise FrameError(
                 f"expected grey patches (B, 1, H, W), got {tuple(patches.shape)}; cut grey patches"
             )
+        patches = patches.to(self.device)
         if self._plain:
-            return self.network.features(patches.to(self.device))
-        centred = (patches.to(self.device) - self.params.grey_offset).to(self._dtype)
-        centred = centred.contiguous(memory_format=torch.channels_last)
-        together = len(centred)
-        if self.device.type == "cpu":
-            together = 1 if self.precision == "int8" else _CPU_BATCH
-        parts = [self.network.backbone(part) for part in centred.split(together)]
-        return Features(
-            torch.cat([part.structural.float() for part in parts]),
-            torch.cat([part.semantic.float() for part in parts]),
-        )
+            return self.network.features(patches)
+        if self.device.type != "cpu":
+            return self._forward(patches)
+        together = 1 if self.precision == "int8" else _CPU_BATCH
+        parts = [self._forward(part) for part in patches.split(together)]
+        return Features(*(torch.cat(levels) for levels in zip(*parts, strict=True)))
 
     @torch.inference_mode()
     def templates_from(self, features: Features) -> Templates:
@@ -145,6 +147,15 @@ class InferenceNetwork:
     def respond_to(self, templates: Templates, features: Features) -> Responses:
         """Responses (N k, 1, 33, 33) of N k instances to N templates, float32."""
         return self.network.respond_to(templates, features)
+
+
+def _forward(
+    backbone: Backbone, grey_offset: float, dtype: torch.dtype, patches: Tensor
+) -> Features:
+    """Grey patches through a folded backbone of that type -> float32 Features."""
+    centred = (patches - grey_offset).to(dtype)
+    structural, semantic = backbone(centred.contiguous(memory_format=torch.channels_last))
+    return Features(structural.float(), semantic.float())
 
 
 def _fold(network: MLSSNet) -> None:

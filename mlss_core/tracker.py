@@ -18,7 +18,7 @@ from mlss_core.model.backbone import Features
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
-from mlss_core.patch import search_side
+from mlss_core.patch import search_side, upload
 from mlss_core.presence import TrackState
 from mlss_core.recovery import Region, Sighting
 from mlss_core.refine import BoxRefiner
@@ -209,7 +209,7 @@ class MLSSTracker:
         """The frame where its patches are cut: once on the device, all crops from there."""
         pixels = torch.from_numpy(grey)
         plain = self.params.search.resampling == "released"
-        return pixels if plain else pixels.to(self.device)
+        return pixels if plain else upload(pixels, self.device)
 
     def _check_size(self, frame: np.ndarray) -> None:
         if self._frame_hw is None or not isinstance(frame, np.ndarray):
@@ -239,17 +239,17 @@ class MLSSTracker:
         )
         if learning:
             self._roll_templates(Features(*(level[:learning] for level in features)))
-        sightings = []
+        fused = []
         first = learning
         for alike in runs_of_equal_length(regions):
             count = len(alike) * len(regions[alike[0]])
             instances = Features(*(level[first : first + count] for level in features))
             templates = compared_templates([targets[n] for n in alike], share)
-            fused = self._network.respond_to(templates, instances).fused
-            responses = fused.float().cpu().unflatten(0, (len(alike), -1)).squeeze(2)
-            for n, own in zip(alike, responses, strict=True):
-                sightings.append(sight(targets[n], regions[n], own, self.params, network))
+            fused.append(self._network.respond_to(templates, instances).fused)
             first += count
+        maps = torch.cat(fused).float().cpu().squeeze(1)  # the one wait for the device
+        each = zip(targets, regions, maps.split([len(own) for own in regions]), strict=True)
+        sightings = [sight(*one, self.params, network) for one in each]
         self.last_peaks = [sighting.peak for sighting, _ in sightings if sighting is not None]
         return sightings
 
