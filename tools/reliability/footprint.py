@@ -4,7 +4,9 @@
 
 starts the node (without ROS 2's launch) beside a running 16-bit camera of 640x512 px and takes the
 time from the start of its process to its first detection; then follows one target over many frames
-with `MLSSTracker` alone and prints the process's resident memory. docs/benchmarks.md quotes it.
+with `MLSSTracker` alone and prints, for each part of the run, the least and the most resident
+memory of the process and the share of frames in which the target was tracked. 10,000 frames take
+ten minutes or more; `--starts 0` leaves the first half out. docs/benchmarks.md quotes it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from vision_msgs.msg import Detection2DArray
 
 from mlss_core.bench import bench_frames
 from mlss_core.box import Box
+from mlss_core.presence import TrackState
 from mlss_core.tracker import MLSSTracker
 from mlss_tracker_ros.demo_processes import own_graph
 
@@ -65,17 +68,22 @@ def start_times(starts: int) -> list[float]:
 
 
 def follow(frames: int) -> None:
-    """Print memory at a dozen places of a long track."""
+    """Print the memory of a long track, part by part."""
     pictures = bench_frames(16, 16)
     tracker = MLSSTracker()
     tracker.initialize(pictures[0], Box(*INIT_BOX))
     shown = {round(frames * part) for part in (0.01, 0.02, 0.05, *(n / 10 for n in range(1, 11)))}
-    print("frames  RSS MB")
+    print("to frame  least  most RSS MB  tracked")
+    memory, tracked = [], 0
     for number in range(1, frames + 1):
-        tracker.update(pictures[number % len(pictures)])
+        (result,) = tracker.update(pictures[number % len(pictures)])
         tracker.learn()
+        memory.append(usage(os.getpid()).rss_mb)
+        tracked += result.state is TrackState.TRACKING
         if number in shown:
-            print(f"{number:6} {usage(os.getpid()).rss_mb:7.1f}", flush=True)
+            share = tracked / len(memory)
+            print(f"{number:8} {min(memory):6.1f} {max(memory):6.1f} {share:12.0%}", flush=True)
+            memory, tracked = [], 0
 
 
 def main() -> None:
