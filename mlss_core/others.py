@@ -1,21 +1,31 @@
 """Which of several alike is the target: told by continuity, as their looks do not tell.
 
-While the target is followed, a peak that moves on as another thing did is that thing. While it is
-hidden, whatever turns up is somebody else unless it appears where the target can have got to, and
-moves as the target did; the best fit is taken on trial, and given up for a better one. (The idea
-of KeepTrack, Mayer et al., ICCV 2021, without its learnt part.)
+While the target is followed, a peak that moves on as another thing did is that thing; where the
+two meet and one peak is left, it is that of whichever way it goes on. While the target is hidden,
+whatever turns up is somebody else unless it appears where the target can have got to, and moves as
+the target did; the best fit is taken on trial, and given up for a better one. (The idea of
+KeepTrack, Mayer et al., ICCV 2021, without its learnt part.)
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mlss_core.params import PresenceParams
-from mlss_core.whereabouts import GONE, JUDGED, REACH_LIMIT, Spot, Thing, Whereabouts
+from mlss_core.whereabouts import (
+    GONE,
+    JUDGED,
+    REACH_LIMIT,
+    Meeting,
+    Spot,
+    Thing,
+    Whereabouts,
+)
 
 # Chosen on the geometry of simulated scenes (docs/evaluation.md).
 _GATE = 0.6  # sides that a thing is off its expected place at most,
@@ -23,6 +33,7 @@ _GATE_GROWTH = 0.05  # more for each frame that it was not seen,
 _GATE_LIMIT = 1.5  # up to this
 _NEAR = 0.6  # sides off its way that count as around the target's last place
 _APART = 0.75  # sides between the target and what is not a part of it
+_MEETING = 60  # frames after which two that met are taken for told apart
 _BORN_ABOVE = 0.3  # score of a new thing
 _FAMILIAR = 3  # sightings from which on a thing explains a peak next to the target
 _FORGOTTEN = 45  # frames unseen
@@ -48,6 +59,8 @@ def recognise(
     """
     for thing in where.things:
         thing.advance()
+    if where.meeting is not None:
+        where.meeting.advance()
     choose = _search if searching else _follow
     chosen = choose(where, spots, side, params)
     where.things = [thing for thing in where.things if thing.unseen <= _FORGOTTEN][-_MOST:]
@@ -66,22 +79,57 @@ def _follow(
     mine = pairs.pop(len(familiar), None)
     explained = {n: familiar[row] for row, n in pairs.items()}
     chosen = mine if 0 in explained and own[0] > 1 else 0  # what is near is trusted
+    if chosen is not None and where.meeting is None:
+        elsewhere = [thing for n, thing in explained.items() if n != chosen]
+        free = [thing for thing in familiar if thing not in elsewhere]
+        where.meeting = _meeting(where, free, spots[chosen], side)
     for n, thing in explained.items():
         thing.follow(spots[n])
+    if chosen is not None and where.meeting is not None:
+        met, seen = where.meeting, where.meeting.seen_in(spots[chosen], side)
+        if seen is not None or met.frames > _MEETING:
+            where.meeting = None
+        if seen is met.other:
+            if chosen not in explained:
+                met.other.follow(spots[chosen])
+                where.things.append(met.other)
+                explained[chosen] = met.other
+            where.part(met)
+            chosen = _one_near(spots, where.expected(), _GATE * side, besides=explained)
     middle = where.expected() if chosen is None else spots[chosen][:2]
     rest = [
         spot
         for n, spot in enumerate(spots)
         if n not in explained and n != chosen and math.dist(spot[:2], middle) >= _APART * side
     ]
-    _sort_out(where, rest, [t for t in where.things if t not in familiar], side, hidden=False)
+    unseen = [thing for thing in where.things if thing not in familiar and thing.unseen]
+    _sort_out(where, rest, unseen, side, hidden=False)
     return None if chosen is None else spots[chosen]
+
+
+def _meeting(where: Whereabouts, free: Sequence[Thing], spot: Spot, side: float) -> Meeting | None:
+    """What the target has met, if its peak may be that of one of the `free` things as well."""
+    known = [thing for thing in free if thing.seen >= JUDGED.start and thing.unseen <= 1]
+    off = [row[0] for row in _distances(known, [spot], side)]
+    if not off or min(off) > 1:
+        return None
+    other = dataclasses.replace(known[off.index(min(off))], off=math.inf, misfit=math.inf)
+    return Meeting(Thing(*where.expected(), vx=where.vx, vy=where.vy), other)
+
+
+def _one_near(
+    spots: Sequence[Spot], place: tuple[float, float], gate_px: float, besides: Collection[int]
+) -> int | None:
+    near = {n: math.dist(spot[:2], place) for n, spot in enumerate(spots) if n not in besides}
+    best = min(near, key=lambda n: near[n], default=None)
+    return best if best is not None and near[best] < gate_px else None
 
 
 def _search(
     where: Whereabouts, spots: Sequence[Spot], side: float, params: PresenceParams
 ) -> Spot | None:
     """Take the thing that fits best, on trial."""
+    where.meeting = None
     seen = _sort_out(where, spots, where.things, side, hidden=True)
     for thing in where.things:
         late = thing.seen >= JUDGED.stop and math.isinf(thing.misfit)  # seen in doubt alone so far

@@ -275,7 +275,8 @@ class MLSSTracker:
             return
         sure = []
         for target, size in zip(targets, sizes_px, strict=True):
-            if target.state is TrackState.TRACKING or not policy.gated:
+            certain = target.state is TrackState.TRACKING and target.where.meeting is None
+            if certain or not policy.gated:
                 target.unlearnt_frames += 1
             if target.unlearnt_frames >= policy.every:
                 target.unlearnt_frames = 0

@@ -18,6 +18,8 @@ _COAST = 45.0  # frames in which a hidden target is expected to lose all but 1/e
 _REACH = 0.6  # sides that a hidden target may be off its way at first,
 _REACH_GROWTH = 0.05  # more in each frame,
 REACH_LIMIT = 2.0  # up to this
+_PARTED = 1.0  # sides between two that met from which on it can be told which one is seen,
+_PLAINLY = 0.35  # and by which it has to be nearer to one
 _SPAN = 45  # frames in which a difference in speed counts as the way that it makes
 JUDGED = range(6, 13)  # sightings in which a thing's speed is compared with the target's
 GONE = 8  # frames unseen from which on a thing is taken for gone
@@ -60,6 +62,34 @@ class Thing:
 
 
 @dataclass
+class Meeting:
+    """One peak where there should be two: the target's, and that of a thing in its way.
+
+    Both are expected to go on as they did until they met; which of them is seen shows in time.
+    """
+
+    own: Thing  # the target, as it should go on
+    other: Thing
+    frames: int = 0  # since they met
+
+    def advance(self) -> None:
+        """Expect both in the next frame."""
+        self.own.advance()
+        self.other.advance()
+        self.frames += 1
+
+    def seen_in(self, spot: Spot, side: float) -> Thing | None:
+        """Tell which of them a spot is; None where that does not show yet."""
+        off_own, off_other = (
+            math.dist(spot[:2], (thing.x, thing.y)) for thing in (self.own, self.other)
+        )
+        apart = math.dist((self.own.x, self.own.y), (self.other.x, self.other.y))
+        if apart < _PARTED * side or abs(off_own - off_other) < _PLAINLY * side:
+            return None
+        return self.own if off_own < off_other else self.other
+
+
+@dataclass
 class Whereabouts:
     """What continuity knows of a target; places move with the scene."""
 
@@ -74,6 +104,7 @@ class Whereabouts:
     doubted: int = 0  # frames since
     turn: int = 0  # frames searched
     things: list[Thing] = field(default_factory=list)  # the others
+    meeting: Meeting | None = None
     held: Thing | None = None  # taken for the target, on trial
     trial: int = 0  # frames
 
@@ -84,12 +115,13 @@ class Whereabouts:
         """Move with the scene."""
         self.x, self.y = self.x + dx, self.y + dy
         self.sure = self.sure[0] + dx, self.sure[1] + dy
-        for thing in self.things:
+        met = [self.meeting.own, self.meeting.other] if self.meeting else []
+        for thing in self.things + met:
             thing.x, thing.y = thing.x + dx, thing.y + dy
 
     def forget(self) -> None:
         """Forget all others."""
-        self.things, self.held, self.trial = [], None, 0
+        self.things, self.meeting, self.held, self.trial = [], None, None, 0
 
     def settle(self, x: float, y: float, steady: bool = False) -> None:
         """See the target there; its speed is learnt from `steady` sightings in a row."""
@@ -110,6 +142,13 @@ class Whereabouts:
     def turn_back(self) -> None:
         """Give up what was followed since the doubt began: the target was hidden since then."""
         (self.x, self.y), self.hidden = self.sure, self.doubted
+
+    def part(self, met: Meeting) -> None:
+        """What was followed since they met was the other: the target is hidden since then."""
+        own = met.own
+        self.vx, self.vy, self.hidden, self.doubted = own.vx, own.vy, met.frames, met.frames
+        self.x, self.y = own.x - met.frames * own.vx, own.y - met.frames * own.vy
+        self.sure = self.x, self.y
 
     def since_sure(self) -> Whereabouts:
         """As if turned back."""
