@@ -33,6 +33,7 @@ _GATE_GROWTH = 0.05  # more for each frame that it was not seen,
 _GATE_LIMIT = 1.5  # up to this
 _NEAR = 0.6  # sides off its way that count as around the target's last place
 _APART = 0.75  # sides between the target and what is not a part of it
+_MET = 0.3  # sides between two whose peaks have just become one, at least
 _MEETING = 60  # frames after which two that met are taken for told apart
 _BORN_ABOVE = 0.3  # score of a new thing
 _FAMILIAR = 3  # sightings from which on a thing explains a peak next to the target
@@ -109,7 +110,13 @@ def _follow(
 
 def _meeting(where: Whereabouts, free: Sequence[Thing], spot: Spot, side: float) -> Meeting | None:
     """What the target has met, if its peak may be that of one of the `free` things as well."""
-    known = [thing for thing in free if thing.seen >= JUDGED.start and thing.unseen <= 1]
+    known = [
+        thing
+        for thing in free
+        if thing.seen >= JUDGED.start
+        and thing.unseen <= 1
+        and math.dist(where.expected(), (thing.x, thing.y)) >= _MET * side
+    ]
     off = [row[0] for row in _distances(known, [spot], side)]
     if not off or min(off) > 1:
         return None

@@ -19,7 +19,8 @@ _REACH = 0.6  # sides that a hidden target may be off its way at first,
 _REACH_GROWTH = 0.05  # more in each frame,
 REACH_LIMIT = 2.0  # up to this
 _PARTED = 1.0  # sides between two that met from which on it can be told which one is seen,
-_PLAINLY = 0.35  # and by which it has to be nearer to one
+_PLAINLY = 0.35  # and by which it has to be nearer to one,
+_FITS = 0.75  # and within which of that one
 _SPAN = 45  # frames in which a difference in speed counts as the way that it makes
 JUDGED = range(6, 13)  # sightings in which a thing's speed is compared with the target's
 GONE = 8  # frames unseen from which on a thing is taken for gone
@@ -84,7 +85,8 @@ class Meeting:
             math.dist(spot[:2], (thing.x, thing.y)) for thing in (self.own, self.other)
         )
         apart = math.dist((self.own.x, self.own.y), (self.other.x, self.other.y))
-        if apart < _PARTED * side or abs(off_own - off_other) < _PLAINLY * side:
+        alike = apart < _PARTED * side or abs(off_own - off_other) < _PLAINLY * side
+        if alike or min(off_own, off_other) > _FITS * side:
             return None
         return self.own if off_own < off_other else self.other
 

@@ -16,15 +16,15 @@ SIDE = 20.0
 SIGHTING = Sighting(Peak(0, 16, 16, (0.0, 0.0), 1.0, 20.0), Region(0.0, 0.0, 80.0))
 
 
-def spot(x):
-    return Spot(x, 0.0, 0.9, SIGHTING)
+def spot(x, y=0.0):
+    return Spot(x, y, 0.9, SIGHTING)
 
 
 def meet(goes_on, frames=80):
     """The target walks right, an other left; when they meet at 40, one peak is left.
 
     Args:
-        goes_on: frame -> place of that peak.
+        goes_on: frame -> place of that peak, x, y.
         frames: at most, until the target is told to be hidden.
 
     Returns:
@@ -34,7 +34,7 @@ def meet(goes_on, frames=80):
     chosen = []
     for n in range(1, frames + 1):
         together = n > 35
-        spots = [spot(goes_on(n))] if together else [spot(n), spot(80.0 - n)]
+        spots = [spot(*goes_on(n))] if together else [spot(n), spot(80.0 - n)]
         chosen.append(recognise(where, spots, SIDE, False, PresenceParams()))
         if chosen[-1] is None:
             break
@@ -44,7 +44,7 @@ def meet(goes_on, frames=80):
 
 
 def test_what_goes_on_as_the_other_did_is_the_other_and_the_target_is_where_it_was_going():
-    where, chosen = meet(lambda n: 80.0 - n)
+    where, chosen = meet(lambda n: (80.0 - n, 0.0))
     now = len(chosen)
     assert chosen[-1] is None
     assert 45 < now < 60  # as soon as they should be a side apart
@@ -57,19 +57,34 @@ def test_what_goes_on_as_the_other_did_is_the_other_and_the_target_is_where_it_w
 
 
 def test_what_goes_on_as_the_target_did_is_the_target():
-    where, chosen = meet(lambda n: float(n))
+    where, chosen = meet(lambda n: (n, 0.0))
     assert None not in chosen
     assert where.meeting is None
 
 
 def test_who_stands_still_is_not_told_and_stays_the_target():
-    where, chosen = meet(lambda n: 40.0, frames=150)
+    where, chosen = meet(lambda n: (40.0, 0.0), frames=150)
     assert None not in chosen
     assert where.meeting is None  # given up
 
 
+def test_what_goes_neither_way_is_not_told():
+    where, chosen = meet(lambda n: (75.0 - n, 2.0 * (n - 35)))  # as if kicked
+    assert None not in chosen
+
+
+def test_a_double_of_the_target_at_its_place_is_nobody_that_it_met():
+    where = Whereabouts(0.0, 0.0)
+    for n in range(1, 20):
+        recognise(where, [spot(n)], SIDE, False, PresenceParams())
+        where.settle(n, 0.0, steady=True)
+    where.things.append(Thing(21.0, 0.0, vx=-1.0, seen=9))
+    recognise(where, [spot(20.0)], SIDE, False, PresenceParams())
+    assert where.meeting is None
+
+
 def test_what_met_moves_with_the_scene_and_is_forgotten_with_the_others():
-    where, _ = meet(lambda n: 40.0, frames=45)
+    where, _ = meet(lambda n: (40.0, 0.0), frames=45)
     before = where.meeting.own.x, where.meeting.other.x
     where.shift(7.0, 0.0)
     assert (where.meeting.own.x, where.meeting.other.x) == (before[0] + 7, before[1] + 7)
