@@ -71,13 +71,16 @@ class Meeting:
 
     own: Thing  # the target, as it should go on
     other: Thing
-    frames: int = 0  # since they met
+
+    @property
+    def frames(self) -> int:
+        """Frames since they met."""
+        return self.own.unseen
 
     def advance(self) -> None:
         """Expect both in the next frame."""
         self.own.advance()
         self.other.advance()
-        self.frames += 1
 
     def seen_in(self, spot: Spot, side: float) -> Thing | None:
         """Tell which of them a spot is; None where that does not show yet."""
