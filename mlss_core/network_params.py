@@ -64,7 +64,7 @@ class NetworkParams(Checked):
     )
 
     score_constant: float = param(
-        -4.05, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
+        -2.41, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
     )
     score_per_log_quality: float = param(
         0.0,
@@ -72,7 +72,7 @@ class NetworkParams(Checked):
         source="tools/calibrate_score.py",
     )
     score_per_height_share: float = param(
-        9.0,
+        6.01,
         "Its weight of the peak's height as a share of the target's usual one.",
         source="tools/calibrate_score.py",
     )

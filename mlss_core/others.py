@@ -36,7 +36,8 @@ _APART = 0.75  # sides between the target and what is not a part of it
 _MET = 0.3  # sides between two whose peaks have just become one, at least
 _MEETING = 60  # frames after which two that met are taken for told apart
 _BORN_ABOVE = 0.3  # score of a new thing
-_FAMILIAR = 3  # sightings from which on a thing explains a peak next to the target
+_FAMILIAR = 12  # sightings from which on a thing explains a peak next to the target: texture of
+# the scene gives peaks for a few frames, and a target that moves past them must not be one of them
 _FORGOTTEN = 45  # frames unseen
 _MOST = 24  # things
 _BETTER = 0.3  # sides by which a thing must fit better than the one on trial
@@ -113,7 +114,7 @@ def _meeting(where: Whereabouts, free: Sequence[Thing], spot: Spot, side: float)
     known = [
         thing
         for thing in free
-        if thing.seen >= JUDGED.start
+        if thing.seen >= _FAMILIAR
         and thing.unseen <= 1
         and math.dist(where.expected(), (thing.x, thing.y)) >= _MET * side
     ]

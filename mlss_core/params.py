@@ -97,15 +97,27 @@ class BoxParams(Checked):
         source="docs/training.md",
     )
     size_rate: float = param(
-        0.05,
-        "Share of its correction of width and height taken over per frame.",
+        0.02,
+        "Share of its correction of the size, the root of width times height, per frame.",
         range=(0, 1),
         source="docs/training.md",
     )
-    stiffness: float = param(
+    size_stiffness: float = param(
+        0.4,
+        "Pull of the size towards the init box's, against the head's correction: at 1 a change of "
+        "up to a third is followed about half way; beyond that the pull grows no more.",
+        range=(0, 100),
+        source="docs/training.md",
+    )
+    aspect_rate: float = param(
+        0.05,
+        "Share of its correction of the aspect, width over height, per frame.",
+        range=(0, 1),
+        source="docs/training.md",
+    )
+    aspect_stiffness: float = param(
         1.0,
-        "Pull of width and height towards the init box, against the head's correction: at 1 a "
-        "change of up to a third is followed about half way; beyond that the pull grows no more.",
+        "The same pull on the aspect.",
         range=(0, 100),
         source="docs/training.md",
     )
@@ -186,9 +198,14 @@ class PresenceParams(Checked):
     enabled: bool = param(
         True, "Judge presence; off: always tracking, as released.", source="released: off"
     )
-    uncertain_below: float = param(0.4, "Score under which a target is uncertain.", range=(0, 1))
+    uncertain_below: float = param(
+        0.16,
+        "Score under which a target is uncertain.",
+        range=(0, 1),
+        source="docs/training.md",
+    )
     lost_below: float = param(
-        0.1,
+        0.07,
         "Score under which frames count towards lost.",
         range=(0, 1),
         source="docs/training.md",

@@ -72,20 +72,26 @@ class BoxRefiner:
 
     def _corrected(self, box: Box, start: Box, change: list[float]) -> Box:
         right, down = (_within(step, _PLACE_LIMIT) for step in change[:2])
-        grown = math.log(box.w / start.w), math.log(box.h / start.h)
-        wider, higher = (
-            self._rates.size_rate
-            * _within(step - self._rates.stiffness * _within(so_far, _PULL_LIMIT), _SIZE_LIMIT)
-            for step, so_far in zip(change[2:], grown, strict=True)
+        rates, (wider, higher) = self._rates, change[2:]
+        grown_w, grown_h = math.log(box.w / start.w), math.log(box.h / start.h)
+        # Half the logarithm of the area, and of the aspect: their sum is that of the width.
+        size = rates.size_rate * _pulled(
+            (wider + higher) / 2, (grown_w + grown_h) / 2, rates.size_stiffness
         )
-        aspect = grown[0] - grown[1] + wider - higher
-        excess = aspect - _within(aspect, _ASPECT_LIMIT)
+        turned = (grown_w - grown_h) / 2
+        aspect = rates.aspect_rate * _pulled((wider - higher) / 2, turned, rates.aspect_stiffness)
+        aspect = _within(turned + aspect, _ASPECT_LIMIT / 2) - turned
         return Box(
             box.cx + self._rates.place_rate * right * box.w,
             box.cy + self._rates.place_rate * down * box.h,
-            box.w * math.exp(wider - excess / 2),
-            box.h * math.exp(higher + excess / 2),
+            box.w * math.exp(size + aspect),
+            box.h * math.exp(size - aspect),
         )
+
+
+def _pulled(step: float, so_far: float, stiffness: float) -> float:
+    """A correction, less the pull towards the first box."""
+    return _within(step - stiffness * _within(so_far, _PULL_LIMIT), _SIZE_LIMIT)
 
 
 def _within(value: float, limit: float) -> float:

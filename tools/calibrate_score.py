@@ -3,12 +3,12 @@
     python tools/calibrate_score.py ROOT [--list config/validation.txt] [--weights W]
 
 Follows every labelled clip below ROOT with presence switched off. A frame whose box overlaps the
-label by more than 0.3 is an example of the target; a frame that lost it, or in which it is
-hidden, is an example of something else (simulate clips with occlusions: labels of real ones leave
-them out). Prints the three weights of a logistic regression on peak-to-sidelobe ratio and peak
-height, both compared with what is usual of the target (mlss_core/presence.py), each clip weighing
-the same within its class, and how well they separate. To call the target absent while it is there
-counts three times: the track ends by it, while the other error is often mended a moment later.
+label by more than 0.3 is an example of the target; the first frames in which it is hidden are
+examples of something else (simulate clips with occlusions and without others of its kind, whose
+peaks are as high as its own). Later ones are not: the template has then learnt the obstacle.
+Prints the three weights of a logistic regression on peak-to-sidelobe ratio and peak height, both
+compared with what is usual of the target (mlss_core/presence.py), each clip weighing the same
+within its class, both classes the same, and how well they separate.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from mlss_core.tracker import MLSSTracker
 WHOLE = 0.9  # visible part of a target from which on it counts as seen,
 HIDDEN = 0.25  # and below which as hidden; between them it is no example
 FOUND = 0.3  # overlap with the label from which on the track is on the target
-MISSED = 0.75  # share of the targets in the loss
+FRESH = 12  # frames of hiding that are examples
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def collect(tracker: MLSSTracker, clip: Sequence, frames: int) -> list[tuple[flo
     first, box = labelled[0], clip.box(labelled[0])
     assert box is not None
     examples = []
-    usual = UsualPeak()
+    usual, hidden = UsualPeak(), 0
     tracker.clear()
     tracker.initialize(clip.frames[first], box)
     for index in range(first + 1, min(first + frames, len(clip))):
@@ -96,10 +96,12 @@ def collect(tracker: MLSSTracker, clip: Sequence, frames: int) -> list[tuple[flo
         seen = 1.0 if clip.visibility is None else float(clip.visibility[index])
         if found and seen > WHOLE:
             usual.see(peak.quality, peak.height)
-        if usual.frames == 0 or HIDDEN <= seen <= WHOLE:
+        hidden += seen < HIDDEN
+        fresh = seen < HIDDEN and hidden <= FRESH
+        if usual.frames == 0 or not (fresh or (found and seen > WHOLE)):
             continue
         terms = compared_with_usual(peak.quality, peak.height, usual)
-        examples.append((*terms, found and seen > WHOLE))
+        examples.append((*terms, not fresh))
     return examples
 
 
@@ -109,8 +111,7 @@ def fit(data: np.ndarray, truth: np.ndarray, clips: np.ndarray) -> np.ndarray:
     for kind in (True, False):
         parts = [(clips == clip) & (truth == kind) for clip in np.unique(clips[truth == kind])]
         for part in parts:
-            share = MISSED if kind else 1 - MISSED
-            weight[part] = share / len(parts) / part.sum()
+            weight[part] = 0.5 / len(parts) / part.sum()
     mean, spread = data.mean(axis=0), data.std(axis=0)
     scaled = (data - mean) / spread
 

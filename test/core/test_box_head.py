@@ -42,6 +42,11 @@ def picture(box, height=200, width=240):
     return frame + 120 * inside.astype(np.float32)
 
 
+def rates(place, size, stiffness=0.0, aspect=None):
+    """Rates of the place and of the size; those of the aspect are the size's, unless given."""
+    return BoxParams(True, place, size, stiffness, size if aspect is None else aspect, stiffness)
+
+
 def refined(params, start, now, estimate):
     refiner = BoxRefiner(load_box_head(), params, CPU)
     look = refiner.remember(torch.from_numpy(picture(start)), start, 60.0)
@@ -68,7 +73,7 @@ def test_nothing_changes_on_the_first_picture_itself():
 )
 def test_the_shipped_head_brings_the_box_nearer_to_the_target(now):
     start = Box(100.0, 90.0, 40.0, 60.0)
-    whole = dataclasses.replace(tracker_params(), box=BoxParams(True, 1.0, 1.0, 0.0))
+    whole = dataclasses.replace(tracker_params(), box=rates(1.0, 1.0))
     assert refined(whole, start, now, start).iou(now) > start.iou(now) + 0.05
 
 
@@ -76,13 +81,27 @@ def test_rates_take_over_their_share_and_zero_takes_none():
     start, now = Box(100.0, 90.0, 40.0, 60.0), Box(103.0, 90.0, 50.0, 75.0)
 
     def with_rates(place, size):
-        params = dataclasses.replace(tracker_params(), box=BoxParams(True, place, size, 0.0))
+        params = dataclasses.replace(tracker_params(), box=rates(place, size))
         return refined(params, start, now, start)
 
     assert with_rates(0.0, 0.0) == start
     whole, half = with_rates(1.0, 1.0), with_rates(0.5, 0.5)
     assert math.log(half.w / start.w) == pytest.approx(math.log(whole.w / start.w) / 2)
     assert half.cx - start.cx == pytest.approx((whole.cx - start.cx) / 2)
+
+
+def test_size_and_aspect_are_followed_at_rates_of_their_own():
+    start, now = Box(100.0, 90.0, 40.0, 60.0), Box(100.0, 90.0, 60.0, 70.0)
+
+    def with_rates(size, aspect):
+        params = dataclasses.replace(tracker_params(), box=rates(0.0, size, aspect=aspect))
+        return refined(params, start, now, start)
+
+    grown, turned = with_rates(1.0, 0.0), with_rates(0.0, 1.0)
+    assert grown.w / grown.h == pytest.approx(start.w / start.h)
+    assert grown.w > 1.1 * start.w
+    assert turned.w * turned.h == pytest.approx(start.w * start.h)
+    assert turned.w / turned.h > 1.1 * start.w / start.h
 
 
 class _Insists(BoxHead):
@@ -99,7 +118,7 @@ class _Insists(BoxHead):
 def test_no_box_explodes_vanishes_or_collapses():
     box = start = Box(100.0, 90.0, 40.0, 40.0)
     frame = torch.from_numpy(picture(start))
-    params = dataclasses.replace(tracker_params(), box=BoxParams(True, 1.0, 1.0, 0.0))
+    params = dataclasses.replace(tracker_params(), box=rates(1.0, 1.0))
     refiner = BoxRefiner(_Insists([9.0, 0.0, 9.0, -9.0]), params, CPU)
     look = refiner.remember(frame, start, 60.0)
     (box,) = refiner.refine(frame, [start], [60.0], [look], [start])
@@ -121,7 +140,7 @@ def test_the_init_box_pulls_back_small_changes_and_lets_large_ones_pass():
 
     def settled(stiffness, factor):
         now = Box(100.0, 90.0, 40.0 * factor, 60.0 * factor)
-        params = BoxParams(True, 0.2, 0.2, stiffness)
+        params = rates(0.2, 0.2, stiffness)
         refiner = BoxRefiner(
             load_box_head(), dataclasses.replace(tracker_params(), box=params), CPU
         )

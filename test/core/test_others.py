@@ -58,6 +58,15 @@ def test_peak_of_a_known_other_is_not_the_target_that_vanished_beside_it():
     assert recognise(where, [spot(beside(41))], SIDE, False, PARAMS) is None
 
 
+def test_what_was_seen_for_a_few_frames_takes_no_peak_from_the_target():
+    where = followed()
+    for n in range(41, 46):  # texture of the scene, passed at speed
+        seen = [spot(n), spot(62.0)]
+        where.settle(recognise(where, seen, SIDE, False, PARAMS).x, 0.0, steady=True)
+    leap = [spot(61.0)]
+    assert recognise(where, leap, SIDE, False, PARAMS) is leap[0]
+
+
 def test_peak_near_the_expected_place_is_the_target_though_an_other_is_expected_there():
     def across(n):
         return 80.0 - n  # meets the target at 40

@@ -63,13 +63,15 @@ def test_score_rises_with_the_peak():
 def test_a_peak_is_judged_by_what_is_usual_of_its_target():
     network, faint, bright = NetworkParams(), UsualPeak(4.5, 1.5, 1), UsualPeak(40.0, 9.0, 1)
     assert peak_score(4.2, 1.4, faint, network) > 0.9
-    assert peak_score(4.2, 1.4, bright, network) < 0.1
+    limit = PresenceParams().uncertain_below
+    assert peak_score(4.2, 0.4, bright, network) < limit < peak_score(4.2, 0.4, faint, network)
 
 
 def test_an_ample_peak_is_the_target_even_if_it_was_twice_as_high_before():
     network, striking = NetworkParams(), UsualPeak(31.0, 11.3, 1)
     assert peak_score(10.0, 6.0, striking, network) > 0.9  # it turned
-    assert peak_score(5.0, 1.2, striking, network) < 0.1
+    assert peak_score(6.0, 1.0, striking, network) > PresenceParams().uncertain_below  # and bent
+    assert peak_score(5.0, -0.5, striking, network) < PresenceParams().lost_below  # it is gone
 
 
 def test_before_a_target_was_seen_any_peak_is_usual():
