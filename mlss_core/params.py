@@ -149,6 +149,14 @@ class TemplateParams(Checked):
         range=(0, 1),
         source="released: 0; docs/training.md",
     )
+    reach: float = param(
+        1.2,
+        "How much of the scene a template holds, in sides of the box, its rim faded out: beside a "
+        "narrow target the scene is most of it. 0: all that the filter covers.",
+        "box sides",
+        (0, 10),
+        source="released: 0; docs/training.md",
+    )
 
 
 @dataclass(frozen=True)
@@ -313,7 +321,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
                 peak="released",
             ),
             BoxParams(refine=False),
-            TemplateParams(rate=0.005, every=1, gated=False, first_share=0.0),
+            TemplateParams(rate=0.005, every=1, gated=False, first_share=0.0, reach=0.0),
             ThermalParams(freeze=False, dead_pixels=False),
             PresenceParams(enabled=False),
         )
