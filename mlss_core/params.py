@@ -149,14 +149,6 @@ class TemplateParams(Checked):
         range=(0, 1),
         source="released: 0; docs/training.md",
     )
-    reach: float = param(
-        1.2,
-        "How much of the scene a template holds, in sides of the box, its rim faded out: beside a "
-        "narrow target the scene is most of it. 0: all that the filter covers.",
-        "box sides",
-        (0, 10),
-        source="released: 0; docs/training.md",
-    )
 
 
 @dataclass(frozen=True)
@@ -207,13 +199,13 @@ class PresenceParams(Checked):
         True, "Judge presence; off: always tracking, as released.", source="released: off"
     )
     uncertain_below: float = param(
-        0.16,
+        0.08,
         "Score under which a target is uncertain.",
         range=(0, 1),
         source="docs/training.md",
     )
     lost_below: float = param(
-        0.07,
+        0.05,
         "Score under which frames count towards lost.",
         range=(0, 1),
         source="docs/training.md",
@@ -321,7 +313,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
                 peak="released",
             ),
             BoxParams(refine=False),
-            TemplateParams(rate=0.005, every=1, gated=False, first_share=0.0, reach=0.0),
+            TemplateParams(rate=0.005, every=1, gated=False, first_share=0.0),
             ThermalParams(freeze=False, dead_pixels=False),
             PresenceParams(enabled=False),
         )

@@ -7,18 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from mlss_core.box import Box
 from mlss_core.model.box_head import FirstLook
 from mlss_core.model.network import Templates
 from mlss_core.params import PresenceParams, SearchParams, TemplateParams, TrackerParams
-from mlss_core.patch import search_side, upload
+from mlss_core.patch import search_side
 from mlss_core.presence import TrackState, UsualPeak, next_state
 from mlss_core.recovery import Sighting
 from mlss_core.whereabouts import Whereabouts
-
-_RIM = 0.3  # sides of the box over which a template fades out
 
 
 @dataclass
@@ -200,28 +197,6 @@ def take_box(target: Target, box: Box, search: SearchParams) -> None:
     size_px = search_side(box.w, box.h, search.context)
     if smallest <= size_px <= largest:
         target.box, target.size_px = box, size_px
-
-
-def within_box(templates: Templates, box: Box, cell_px: float, reach: float) -> Templates:
-    """Fade out what lies beyond a target's box, so that its surroundings are not searched for.
-
-    Args:
-        templates: (1, C, n, n) each, the target in the middle.
-        box: of the target, px of the frame.
-        cell_px: side of a feature's cell, px of the frame.
-        reach: sides of the box that are kept; 0: everything.
-    """
-    if reach == 0:
-        return templates
-    faded = []
-    for level in templates:
-        cells = level.shape[-1]
-        off_px = (torch.arange(cells) - (cells - 1) / 2).abs() * cell_px
-        across, down = (
-            ((reach / 2 - off_px / side) / _RIM + 0.5).clamp(0, 1) for side in (box.w, box.h)
-        )
-        faded.append(level * upload(torch.outer(down, across), level.device))
-    return Templates(*faded)
 
 
 def roll_templates(target: Target, fresh: Templates, policy: TemplateParams) -> None:

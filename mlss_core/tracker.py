@@ -25,15 +25,7 @@ from mlss_core.refine import BoxRefiner
 from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.search import compared_templates, regions_of, runs_of_equal_length, sight
-from mlss_core.target import (
-    Target,
-    expect_step,
-    roll_templates,
-    settle,
-    take_box,
-    take_sighting,
-    within_box,
-)
+from mlss_core.target import Target, expect_step, roll_templates, settle, take_box, take_sighting
 from mlss_core.thermal import DEAD_AFTER_FRAMES, ThermalNormalizer
 
 if TYPE_CHECKING:
@@ -198,7 +190,6 @@ class MLSSTracker:
         fill = float(pixels.mean())
         exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
         first = self._network.templates_from(self._network.features(exemplar))
-        first = self._of_box(first, box, size_px)
         look = self._refiner.remember(pixels, box, fill) if self._refiner else None
         return Target(target_id, box, size_px, box, size_px, first, fill, first, look, grey)
 
@@ -300,13 +291,8 @@ class MLSSTracker:
         fresh = self._network.templates_from(exemplars)
         for n, (target, _) in enumerate(self._unlearnt):
             own = Templates(*(level[n : n + 1] for level in fresh))
-            own = self._of_box(own, target.box, target.size_px)
             roll_templates(target, own, self.params.template)
         self._unlearnt = []
-
-    def _of_box(self, templates: Templates, box: Box, size_px: float) -> Templates:
-        cell_px = self._cell_share * self.params.search.region_scale * size_px
-        return within_box(templates, box, cell_px, self.params.template.reach)
 
     def _exemplar_at(self, box: Box, size_px: float) -> Region:
         return Region(box.cx, box.cy, self.params.search.region_scale * size_px)

@@ -223,7 +223,11 @@ def test_learning_early_changes_no_result(network):
         np.testing.assert_allclose(a.box, b.box, rtol=0, atol=1e-4)
 
 
-def test_size_stays_within_its_limit(network):
+@pytest.mark.parametrize("scale", [0, 2], ids=["ever smaller", "ever larger"])
+def test_size_stays_within_its_limit(network, monkeypatch, scale):
+    monkeypatch.setattr(
+        "mlss_core.response.best_scales", lambda maps, search: torch.full((len(maps),), scale)
+    )
     search = SearchParams(scales=3, scale_limit=1.05, scale_penalty=1.0, scale_rate=1.0)
     tracker = make_tracker(network, search=search, box=BoxParams(refine=False))
     frames = seeded_frames(12)
