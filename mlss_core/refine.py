@@ -16,6 +16,7 @@ from mlss_core.patch import crop_patches, search_side, upload
 _PLACE_LIMIT = 0.25  # of a side: the head saw errors of 0.08, seldom 0.2, in training
 _SIZE_LIMIT = 0.5  # of the logarithm of a side: it saw 0.18, seldom 0.36
 _PULL_LIMIT = 0.3  # of the logarithm of a side: what has grown more is not held back more
+_DETAILED_PX = 0.4 * PATCH_PX  # side of a box that the head sees pixel by pixel
 _ASPECT_LIMIT = math.log(3.0)  # change of the aspect since the first frame: a turn, no collapse
 
 
@@ -75,8 +76,9 @@ class BoxRefiner:
         rates, (wider, higher) = self._rates, change[2:]
         grown_w, grown_h = math.log(box.w / start.w), math.log(box.h / start.h)
         # Half the logarithm of the area, and of the aspect: their sum is that of the width.
+        detail = min(1.0, math.sqrt(box.w * box.h) / _DETAILED_PX)
         size = rates.size_rate * _pulled(
-            (wider + higher) / 2, (grown_w + grown_h) / 2, rates.size_stiffness
+            (wider + higher) / 2, (grown_w + grown_h) / 2, rates.size_stiffness / detail**2
         )
         turned = (grown_w - grown_h) / 2
         aspect = rates.aspect_rate * _pulled((wider - higher) / 2, turned, rates.aspect_stiffness)

@@ -104,6 +104,20 @@ def test_size_and_aspect_are_followed_at_rates_of_their_own():
     assert turned.w / turned.h > 1.1 * start.w / start.h
 
 
+def test_the_size_of_a_target_of_few_pixels_is_held_more_firmly():
+    def pulled(side):
+        start, grown = Box(100.0, 90.0, side, side), Box(100.0, 90.0, 1.2 * side, 1.2 * side)
+        params = dataclasses.replace(tracker_params(), box=rates(0.0, 0.1, stiffness=0.1))
+        refiner = BoxRefiner(_Insists([0.0, 0.0, 0.0, 0.0]), params, CPU)
+        frame = torch.from_numpy(picture(grown))
+        look = refiner.remember(frame, start, 60.0)
+        (box,) = refiner.refine(frame, [grown], [60.0], [look], [start])
+        return math.log(grown.w / box.w)
+
+    assert pulled(80.0) == pytest.approx(pulled(40.0))
+    assert pulled(10.0) > 3 * pulled(40.0)
+
+
 class _Insists(BoxHead):
     """Asks for the same change whatever it sees."""
 
