@@ -40,6 +40,7 @@ _FAMILIAR = 12  # sightings from which on a thing explains a peak next to the ta
 # the scene gives peaks for a few frames, and a target that moves past them must not be one of them
 _FORGOTTEN = 45  # frames unseen
 _MOST = 24  # things
+_BRIGHTER = 0.4  # score of a spot above a thing's from which on it is not that thing
 _BETTER = 0.3  # sides by which a thing must fit better than the one on trial
 
 
@@ -196,17 +197,25 @@ def _sort_out(
     for spot in left:
         if spot.score >= _BORN_ABOVE:
             off = way.off_way(spot.x, spot.y) / side * REACH_LIMIT / way.reach()
-            thing = Thing(spot.x, spot.y, off)
+            thing = Thing(spot.x, spot.y, off, score=spot.score)
             where.things.append(thing)
             seen[thing] = spot
     return seen
 
 
 def _distances(things: Sequence[Thing], spots: Sequence[Spot], side: float) -> list[list[float]]:
-    """Distance of every spot from every thing's expected place, as shares of the thing's gate."""
+    """Distance of every spot from every thing's expected place, as shares of the thing's gate.
+
+    It is infinite where the spot is far more like the target than the thing ever was.
+    """
     gates = [side * min(_GATE + _GATE_GROWTH * (t.unseen - 1), _GATE_LIMIT) for t in things]
     return [
-        [math.dist(spot[:2], (thing.x, thing.y)) / gate for spot in spots]
+        [
+            math.inf
+            if spot.score > thing.score + _BRIGHTER
+            else math.dist(spot[:2], (thing.x, thing.y)) / gate
+            for spot in spots
+        ]
         for thing, gate in zip(things, gates, strict=True)
     ]
 

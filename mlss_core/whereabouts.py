@@ -46,6 +46,7 @@ class Thing:
     vy: float = 0.0
     seen: int = 1
     unseen: int = 0  # frames in a row
+    score: float = 1.0  # mean, slowly following
     misfit: float = math.inf  # sides; not known before it was seen a few times
 
     def advance(self) -> None:
@@ -59,6 +60,7 @@ class Thing:
         rate = max(0.2, 1.0 / (self.seen + 1)) / self.unseen
         self.x, self.y = self.x + 0.7 * dx, self.y + 0.7 * dy
         self.vx, self.vy = self.vx + rate * dx, self.vy + rate * dy
+        self.score += rate * self.unseen * (spot.score - self.score)
         self.seen, self.unseen = self.seen + 1, 0
 
 

@@ -58,6 +58,17 @@ def test_peak_of_a_known_other_is_not_the_target_that_vanished_beside_it():
     assert recognise(where, [spot(beside(41))], SIDE, False, PARAMS) is None
 
 
+def test_a_peak_as_high_as_ever_is_not_that_of_something_faint():
+    where = followed()
+    for n in range(41, 61):
+        seen = [spot(n), spot(78.0, score=0.35)]
+        where.settle(recognise(where, seen, SIDE, False, PARAMS).x, 0.0, steady=True)
+    leap = [spot(77.0)]
+    assert recognise(where, leap, SIDE, False, PARAMS) is leap[0]
+    alike = followed(others=[lambda n: 58.0])
+    assert recognise(alike, [spot(57.0)], SIDE, False, PARAMS) is None
+
+
 def test_what_was_seen_for_a_few_frames_takes_no_peak_from_the_target():
     where = followed()
     for n in range(41, 46):  # texture of the scene, passed at speed
