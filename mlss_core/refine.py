@@ -84,8 +84,8 @@ class BoxRefiner:
         aspect = rates.aspect_rate * _pulled((wider - higher) / 2, turned, rates.aspect_stiffness)
         aspect = _within(turned + aspect, _ASPECT_LIMIT / 2) - turned
         return Box(
-            box.cx + self._rates.place_rate * right * box.w,
-            box.cy + self._rates.place_rate * down * box.h,
+            box.cx + rates.place_rate * right * box.w,
+            box.cy + rates.place_rate * down * box.h,
             box.w * math.exp(size + aspect),
             box.h * math.exp(size - aspect),
         )

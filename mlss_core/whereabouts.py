@@ -46,7 +46,7 @@ class Thing:
     vy: float = 0.0
     seen: int = 1
     unseen: int = 0  # frames in a row
-    score: float = 1.0  # mean, slowly following
+    score: float = 1.0  # of its peaks, a mean that follows
     misfit: float = math.inf  # sides; not known before it was seen a few times
 
     def advance(self) -> None:
@@ -57,10 +57,11 @@ class Thing:
     def follow(self, spot: Spot) -> None:
         """See it there."""
         dx, dy = spot.x - self.x, spot.y - self.y
-        rate = max(0.2, 1.0 / (self.seen + 1)) / self.unseen
+        share = max(0.2, 1.0 / (self.seen + 1))
+        rate = share / self.unseen
         self.x, self.y = self.x + 0.7 * dx, self.y + 0.7 * dy
         self.vx, self.vy = self.vx + rate * dx, self.vy + rate * dy
-        self.score += rate * self.unseen * (spot.score - self.score)
+        self.score += share * (spot.score - self.score)
         self.seen, self.unseen = self.seen + 1, 0
 
 
