@@ -55,6 +55,11 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "size_rate 0.05": _set(box={"size_rate": 0.05}),
     "size_stiffness 0": _set(box={"size_stiffness": 0.0}),
     "size_stiffness 1": _set(box={"size_stiffness": 1.0}),
+    "size_rate 0.05 and size_stiffness 1": _set(box={"size_rate": 0.05, "size_stiffness": 1.0}),
+    "doubt below 0.16 and loss below 0.07": _set(
+        presence={"uncertain_below": 0.16, "lost_below": 0.07}
+    ),
+    "others not told": _set(presence={"others": False}),
     "aspect_stiffness 0": _set(box={"aspect_stiffness": 0.0}),
     "place_rate 0": _set(box={"place_rate": 0.0}),
     "place_rate 0.5": _set(box={"place_rate": 0.5}),
