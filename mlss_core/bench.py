@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import mlss_core.search as search_module
+from mlss_core import response
 from mlss_core.box import Box
 from mlss_core.evaluate.peers import OpenCvTracker
 from mlss_core.int8 import Int8Conv2d
@@ -27,6 +27,7 @@ from mlss_core.runtime import InferenceNetwork
 from mlss_core.thermal import ThermalNormalizer
 from mlss_core.tracker import MLSSTracker
 
+_RECORDED = 20  # frames after which all CUDA graphs of a tracker are recorded
 STAGES = ("convert", "crop", "features", "correlate", "locate", "refine", "template")
 
 
@@ -137,6 +138,7 @@ def make_tracker(network: MLSSNet, setting: Setting, device: torch.device) -> ML
     if setting.path == "plain":
         wide = with_three_channels(network)
         tracker._network = InferenceNetwork(wide, device, "fp32", plain=True)
+        tracker._look = tracker._look_now  # type: ignore[assignment]
     return tracker
 
 
@@ -153,7 +155,7 @@ def with_three_channels(network: MLSSNet) -> MLSSNet:
 
 def time_calls(call: Callable[[int], Any], repeats: int, device: torch.device) -> list[float]:
     """Seconds of each call after a warm-up, the device's work included."""
-    for i in range(min(5, repeats)):
+    for i in range(_RECORDED if device.type == "cuda" else min(5, repeats)):
         call(i)
     times = []
     for i in range(repeats):
@@ -166,7 +168,10 @@ def time_calls(call: Callable[[int], Any], repeats: int, device: torch.device) -
 
 @contextmanager
 def staged(tracker: MLSSTracker, device: torch.device) -> Iterator[dict[str, list[float]]]:
-    """Collect seconds of every call of each stage while the block runs."""
+    """Collect seconds of every call of each stage while the block runs.
+
+    A search's CUDA graph holds several stages: meanwhile its kernels are launched one by one.
+    """
     stages: dict[str, list[float]] = defaultdict(list)
 
     def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,15 +191,17 @@ def staged(tracker: MLSSTracker, device: torch.device) -> Iterator[dict[str, lis
         "features": (inner, "features"),
         "correlate": (inner, "respond_to"),
         "template": (inner, "templates_from"),
-        "locate": (search_module, "locate"),
+        "locate": (response, "find_peaks"),
         "refine": (tracker, "_refine_boxes"),
     }
     originals = {name: getattr(owner, key) for name, (owner, key) in wrapped.items()}
+    replayed, tracker._look = tracker._look, tracker._look_now  # type: ignore[assignment]
     for name, (owner, key) in wrapped.items():
         setattr(owner, key, timed(name, originals[name]))
     try:
         yield stages
     finally:
+        tracker._look = replayed
         for name, (owner, key) in wrapped.items():
             setattr(owner, key, originals[name])
 

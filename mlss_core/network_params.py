@@ -64,17 +64,17 @@ class NetworkParams(Checked):
     )
 
     score_constant: float = param(
-        -2.41, "Constant of the score's logistic regression.", source="tools/calibrate_score.py"
+        -2.41, "Constant of the score's logistic regression.", source="docs/model_card.md"
     )
     score_per_log_quality: float = param(
         0.0,
         "Its weight of the logarithm of the peak-to-sidelobe ratio over the target's usual one.",
-        source="tools/calibrate_score.py",
+        source="docs/model_card.md",
     )
     score_per_height_share: float = param(
         6.01,
         "Its weight of the peak's height as a share of the target's usual one.",
-        source="tools/calibrate_score.py",
+        source="docs/model_card.md",
     )
 
     def __post_init__(self) -> None:

@@ -1,16 +1,18 @@
 """Search regions and the only crop routine, used by the tracker and by training alike.
 
-A patch is cut by two small matrices, one per axis: `patch = rows @ frame @ columns.T`. They hold
-an antialiased bicubic kernel (a = -0.5, stretched when shrinking, as MATLAB's imresize), so a crop
-is a matrix product on any device, batched and free of aliasing.
+A patch is cut along one axis after the other: each of its lines is a weighted sum of a few lines
+of the frame. The weights are an antialiased bicubic kernel (a = -0.5, stretched when shrinking, as
+MATLAB's imresize), so a crop is free of aliasing, and the same on any device.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from mlss_core.errors import FrameError
 
@@ -23,7 +25,9 @@ def search_side(box_w: float, box_h: float, context: float = 0.5) -> float:
     return math.sqrt((box_w + margin) * (box_h + margin))
 
 
-def crop_patches(frame: Tensor, windows: Tensor, out_px: int, fill: float | Tensor) -> Tensor:
+def crop_patches(
+    frame: Tensor, windows: Tensor, out_px: int, fill: float | Tensor, reach: int | None = None
+) -> Tensor:
     """Cut square windows out of one frame or out of a batch of frames.
 
     Args:
@@ -31,6 +35,9 @@ def crop_patches(frame: Tensor, windows: Tensor, out_px: int, fill: float | Tens
         windows: (N, 3) centre x, centre y, side in px of the frame; 0-based pixel centres.
         out_px: side of the patches.
         fill: grey level outside the frame, one or (N,).
+        reach: taps of the kernel each way, from `kernel_reach`; then all tensors are on one
+            device, and the host waits for none of them. None: `windows` on the CPU, and the work
+            is done on the parts of the frame that they touch.
 
     Returns:
         (N, 1, out_px, out_px) float32.
@@ -44,18 +51,26 @@ def crop_patches(frame: Tensor, windows: Tensor, out_px: int, fill: float | Tens
             f"{tuple(frame.shape)} and {tuple(windows.shape)}; pass grey frames"
         )
     windows = windows.to(torch.float64)
-    height, width = frame.shape[-2:]
-    if frame.ndim == 2:  # work on the part of the frame that the windows touch
-        (left, right), (top, bottom) = _touched(windows, width, 0), _touched(windows, height, 1)
-        frame = frame[top:bottom, left:right]
-        windows = windows - torch.tensor([left, top, 0], dtype=windows.dtype)
-        height, width = frame.shape
-    rows = upload(_window_taps(windows[:, 1], windows[:, 2], out_px, height), frame.device)
-    columns = upload(_window_taps(windows[:, 0], windows[:, 2], out_px, width), frame.device)
-    patches = rows @ (frame @ columns.transpose(1, 2))  # (N, out, H) @ ((N, H, W) @ (N, W, out))
-    inside = rows.sum(2).unsqueeze(2) * columns.sum(2).unsqueeze(1)  # share of the weight in frame
-    outside_grey = upload(torch.as_tensor(fill, dtype=frame.dtype), frame.device).reshape(-1, 1, 1)
-    return (patches + outside_grey * (1 - inside)).unsqueeze(1)
+    if reach is None:
+        reach = kernel_reach(windows[:, 2].tolist(), out_px)
+        frame, windows = _touched_parts(frame, windows)
+    windows = upload(windows, frame.device)
+    outside = upload(torch.as_tensor(fill, dtype=frame.dtype), frame.device).reshape(-1, 1, 1)
+    lines, inside = frame, []
+    for axis in (1, 0):
+        points = _sample_points(windows[:, axis], windows[:, 2], out_px)
+        index, weights = _taps(points, windows[:, 2] / out_px, 0, lines.shape[-2], reach)
+        weights = weights.float()
+        inside.append(weights.sum(2))  # share of the weight that lies in the frame
+        lines = _weighted_lines(lines, index, weights).transpose(1, 2)
+    share = inside[0].unsqueeze(2) * inside[1].unsqueeze(1)
+    return (lines + outside * (1 - share)).unsqueeze(1)
+
+
+def kernel_reach(sides_px: Sequence[float], out_px: int) -> int:
+    """Taps each way that the stretched kernel needs for windows of these sides: a power of 2."""
+    stretch = max(1.0, *(side / out_px for side in sides_px))
+    return 2 ** math.ceil(math.log2(_KERNEL_RADIUS * stretch))
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
@@ -99,51 +114,79 @@ def crop_pyramid_as_released(
 
 def resize_matrix(in_px: int, out_px: int) -> Tensor:
     """MATLAB's imresize along one axis, (out_px, in_px) float64: bicubic, mirrored borders."""
-    taps = _taps(
+    index, weights = _taps(
         _sample_points(torch.tensor([(in_px - 1) / 2]), torch.tensor([in_px]), out_px),
         torch.tensor([in_px / out_px]),
         -in_px,
         2 * in_px,
-    )[0]
-    before, inside, after = taps.split(in_px, dim=1)
+        kernel_reach([in_px], out_px),
+    )
+    dense = weights.new_zeros(out_px, 3 * in_px).scatter_add_(1, index[0], weights[0])
+    before, inside, after = dense.split(in_px, dim=1)
     return inside + before.flip(1) + after.flip(1)
 
 
-def _touched(windows: Tensor, size: int, axis: int) -> tuple[int, int]:
-    half = windows[:, 2] / 2 + _KERNEL_RADIUS * (
-        1 + windows[:, 2] / 64
-    )  # kernel at any zoom >= 1/64
-    low = math.floor(float((windows[:, axis] - half).min()))
-    high = math.ceil(float((windows[:, axis] + half).max())) + 1
-    low = min(max(low, 0), size - 1)
-    return low, min(max(high, low + 1), size)
+def _touched_parts(frame: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of a frame that each window touches, (N, h, w), and the windows in these parts."""
+    starts_x, width = _touched(windows, frame.shape[-1], 0)
+    starts_y, height = _touched(windows, frame.shape[-2], 1)
+    frames = frame.expand(len(windows), -1, -1)
+    parts = [
+        whole[top : top + height, left : left + width]
+        for whole, left, top in zip(frames, starts_x, starts_y, strict=True)
+    ]
+    starts = torch.tensor([starts_x, starts_y, [0] * len(windows)], dtype=windows.dtype)
+    return torch.stack(parts), windows - starts.T
 
 
-def _window_taps(center: Tensor, side: Tensor, out_px: int, size: int) -> Tensor:
-    """Weights (N, out_px, size) that sample windows at `out_px` points along one axis."""
-    return _taps(_sample_points(center, side, out_px), side / out_px, 0, size).float()
+def _touched(windows: Tensor, size: int, axis: int) -> tuple[list[int], int]:
+    """First px along an axis that each window touches, and how many px are enough for all."""
+    centers, sides = windows[:, axis].tolist(), windows[:, 2].tolist()
+    spans = []
+    for center, side in zip(centers, sides, strict=True):
+        half = side / 2 + _KERNEL_RADIUS * (1 + side / 64)  # the kernel at any zoom >= 1/64
+        low = min(max(math.floor(center - half), 0), size - 1)
+        spans.append((low, min(max(math.ceil(center + half) + 1, low + 1), size)))
+    length = max(high - low for low, high in spans)
+    return [min(low, size - length) for low, _ in spans], length
+
+
+def _weighted_lines(lines: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums (N, out, w) of a few lines each, (N, out, taps), of (h, w) or (N, h, w)."""
+    if lines.ndim == 3:  # each window has lines of its own
+        first = lines.shape[1] * torch.arange(len(lines), device=lines.device)
+        index = index + first.reshape(-1, 1, 1)
+    sums = F.embedding_bag(
+        index.flatten(0, 1),
+        lines.flatten(0, -2).contiguous(),
+        mode="sum",
+        per_sample_weights=weights.flatten(0, 1),
+    )
+    return sums.unflatten(0, index.shape[:2])
 
 
 def _sample_points(center: Tensor, side: Tensor, out_px: int) -> Tensor:
     """Centres of the output pixels in source px, (N, out_px)."""
-    cells = (torch.arange(out_px, dtype=torch.float64) + 0.5) / out_px - 0.5
+    cells = torch.arange(out_px, dtype=torch.float64, device=center.device)
+    cells = (cells + 0.5) / out_px - 0.5
     return center.double().unsqueeze(1) + cells * side.double().unsqueeze(1)
 
 
-def _taps(points: Tensor, step: Tensor, first: int, stop: int) -> Tensor:
-    """Kernel weights (N, out, stop - first) at source px first..stop-1.
+def _taps(
+    points: Tensor, step: Tensor, first: int, stop: int, reach: int
+) -> tuple[Tensor, Tensor]:
+    """Source px of first..stop-1, counted from `first`, and their weights, (N, out, taps) each.
 
     The weights of one point sum to 1 over all integers, so what is missing lies outside.
     """
     stretch = step.double().clamp(min=1.0).reshape(-1, 1, 1)
-    reach = math.ceil(_KERNEL_RADIUS * float(stretch.max()))
-    near = points.floor().unsqueeze(2) + torch.arange(-reach, reach + 1, dtype=torch.float64)
+    taps = torch.arange(-reach, reach + 1, dtype=torch.float64, device=points.device)
+    near = points.floor().unsqueeze(2) + taps
     weights = _cubic((points.unsqueeze(2) - near) / stretch)  # (N, out, taps)
     index = near.long() - first
     kept = (index >= 0) & (index < stop - first)
     weights = torch.where(kept, weights / weights.sum(dim=2, keepdim=True), 0.0)
-    dense = weights.new_zeros(*points.shape, stop - first)
-    return dense.scatter_add_(2, index.clamp(0, stop - first - 1), weights)
+    return index.clamp(0, stop - first - 1), weights
 
 
 def _cubic(distance: Tensor) -> Tensor:

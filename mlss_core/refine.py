@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from mlss_core.box import Box
+from mlss_core.cuda_graphs import Replayed
+from mlss_core.cutting import Cutter
 from mlss_core.model.box_head import PATCH_PX, REGION_SCALE, BoxHead, FirstLook
 from mlss_core.params import TrackerParams
-from mlss_core.patch import crop_patches, search_side, upload
+from mlss_core.patch import search_side, upload
 
 _PLACE_LIMIT = 0.25  # of a side: the head saw errors of 0.08, seldom 0.2, in training
 _SIZE_LIMIT = 0.5  # of the logarithm of a side: it saw 0.18, seldom 0.36
@@ -23,9 +25,16 @@ _ASPECT_LIMIT = math.log(3.0)  # change of the aspect since the first frame: a t
 class BoxRefiner:
     """Takes over a share of the box head's corrections, within bounds."""
 
-    def __init__(self, head: BoxHead, params: TrackerParams, device: torch.device) -> None:
+    def __init__(
+        self,
+        head: BoxHead,
+        params: TrackerParams,
+        device: torch.device,
+        cutter: Cutter | None = None,
+    ) -> None:
         self._head = head.to(device)
-        self._device = device
+        self._compare = Replayed(self._compared, device)
+        self._device, self._cut = device, cutter or Cutter(device)
         self._rates = params.box
         self._context = params.search.context
 
@@ -52,11 +61,14 @@ class BoxRefiner:
         """Correct the boxes of N targets in the frame `pixels` (H, W); `starts`: init boxes."""
         patches, sides = self._see(pixels, boxes, fills)
         first = FirstLook(*(torch.cat(parts) for parts in zip(*looks, strict=True)))
-        changes = self._head(first, patches, sides).double().cpu()
+        changes = self._compare(patches, sides, *first).double().cpu()
         return [
             self._corrected(box, start, change)
             for box, start, change in zip(boxes, starts, changes.tolist(), strict=True)
         ]
+
+    def _compared(self, patches: Tensor, sides: Tensor, *first: Tensor) -> Tensor:
+        return self._head(FirstLook(*first), patches, sides)
 
     def _see(
         self, pixels: Tensor, boxes: Sequence[Box], fills: Sequence[float]
@@ -65,9 +77,7 @@ class BoxRefiner:
         widths = [REGION_SCALE * search_side(box.w, box.h, self._context) for box in boxes]
         windows = [(box.cx, box.cy, px) for box, px in zip(boxes, widths, strict=True)]
         shares = [(box.w / px, box.h / px) for box, px in zip(boxes, widths, strict=True)]
-        patches = crop_patches(
-            pixels, torch.tensor(windows, dtype=torch.float64), PATCH_PX, torch.tensor(fills)
-        )
+        patches = self._cut(pixels, windows, fills, PATCH_PX)
         sides = torch.tensor(shares, dtype=torch.float32)
         return upload(patches, self._device), upload(sides, self._device)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
@@ -31,9 +30,6 @@ class Peak(NamedTuple):
 def locate(responses: Tensor, search: SearchParams) -> list[Peak]:
     """Find every target's peak (released tracker_step.m).
 
-    Up-sample each response, penalise changed scales, take the scale with the highest peak, bring
-    its map to a sum of 1, mix in a Hann window and take the maximum (the first, columns first).
-
     Args:
         responses: (N, S, R, R) fused responses of N targets at S scales.
         search: how to search.
@@ -41,38 +37,58 @@ def locate(responses: Tensor, search: SearchParams) -> list[Peak]:
     Returns:
         One Peak per target.
     """
-    cells = responses.shape[-1]
+    return as_peaks(find_peaks(responses, search), responses.shape[-1], search)
+
+
+def find_peaks(responses: Tensor, search: SearchParams) -> Tensor:
+    """What `locate` finds, on the responses' own device.
+
+    Up-sample each response, penalise changed scales, take the scale with the highest peak, bring
+    its map to a sum of 1, mix in a Hann window and take the maximum (the first, columns first).
+
+    Returns:
+        (N, 4) float32: scale, cell of the up-sampled response counted along its columns, height
+        and quality, as in `Peak`.
+    """
+    cells, device = responses.shape[-1], responses.device
     up_cells = cells * search.response_up
-    enlarge = _enlarge(cells, up_cells)
-    maps = enlarge @ responses.float().cpu() @ enlarge.T  # (N, S, U, U)
+    responses, enlarge = responses.float(), _enlarge(cells, up_cells, device)
+    maps = enlarge @ responses @ enlarge.T  # (N, S, U, U)
     scale_indices = best_scales(maps, search)
-    chosen = maps[torch.arange(len(maps)), scale_indices]  # (N, U, U)
+    rows = torch.arange(len(maps), device=device)
+    chosen = maps[rows, scale_indices]  # (N, U, U)
     lowered = chosen - chosen.amin(dim=(1, 2), keepdim=True)
     lowered = lowered / lowered.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     influence = search.window_influence
-    final = (1 - influence) * lowered + influence * _window(up_cells)
+    final = (1 - influence) * lowered + influence * _window(up_cells, device)
     first = final.transpose(1, 2).flatten(1).argmax(dim=1)  # columns first, as MATLAB's find
+    raw = responses[rows, scale_indices]
+    found = scale_indices.float(), first.float(), raw.amax(dim=(1, 2)), peak_to_sidelobe(raw)
+    return torch.stack(found, dim=1)
+
+
+def as_peaks(found: Tensor, cells: int, search: SearchParams) -> list[Peak]:
+    """Peaks from what `find_peaks` gave for responses of `cells` a side."""
+    up_cells = cells * search.response_up
+    middle = (up_cells - 1) / 2
     peaks = []
-    for n, index in enumerate(first.tolist()):
-        column, row = divmod(index, up_cells)
-        middle = (up_cells - 1) / 2
+    for scale, index, height, quality in found.tolist():
+        column, row = divmod(int(index), up_cells)
         offset_xy = ((column - middle) / search.response_up, (row - middle) / search.response_up)
-        raw = responses[n, scale_indices[n]].float().cpu().numpy()
-        height, quality = float(raw.max()), peak_to_sidelobe(raw)
-        peaks.append(Peak(int(scale_indices[n]), row, column, offset_xy, height, quality))
+        peaks.append(Peak(int(scale), row, column, offset_xy, height, quality))
     return peaks
 
 
-def further_peaks(responses: Tensor) -> list[list[Peak]]:
-    """All local maxima of single responses but those on the border, to whole cells.
+def peak_qualities(responses: Tensor) -> Tensor:
+    """Quality of every local maximum that is not on the border, NaN elsewhere.
 
-    Their quality is the peak-to-sidelobe ratio, with the surroundings of no peak as sidelobe.
+    It is the peak-to-sidelobe ratio, with the surroundings of no peak as sidelobe.
 
     Args:
-        responses: (N, R, R) float32 on the CPU.
+        responses: (N, R, R) float32.
 
     Returns:
-        One list of peaks per response.
+        (N, R, R), on the same device.
     """
     maps = responses.unsqueeze(1)
     top = (responses == max_pool2d(maps, 7, 1, 3).squeeze(1))[:, 1:-1, 1:-1]
@@ -84,12 +100,27 @@ def further_peaks(responses: Tensor) -> list[list[Peak]]:
     mean = ((responses * sidelobe).sum(dim=(1, 2)) / count)[:, None, None]
     variance = ((responses - mean).square() * sidelobe).sum(dim=(1, 2)) / count
     quality = (responses - mean) / (variance.sqrt() + 1e-6)[:, None, None]
+    return torch.where(top, quality, torch.nan)
+
+
+def further_peaks(responses: Tensor, qualities: Tensor) -> list[list[Peak]]:
+    """All local maxima of single responses but those on the border, to whole cells.
+
+    Args:
+        responses: (N, R, R) float32 on the CPU.
+        qualities: what `peak_qualities` gave for them.
+
+    Returns:
+        One list of peaks per response.
+    """
     middle = (responses.shape[-1] - 1) / 2
     found: list[list[Peak]] = [[] for _ in responses]
-    for n, row, column in top.nonzero().tolist():
+    places = (~qualities.isnan()).nonzero()
+    own = places.unbind(dim=1)
+    values = zip(responses[own].tolist(), qualities[own].tolist(), strict=True)
+    for (n, row, column), (height, quality) in zip(places.tolist(), values, strict=True):
         offset_xy = (column - middle, row - middle)
-        height = float(responses[n, row, column])
-        found[n].append(Peak(0, row, column, offset_xy, height, float(quality[n, row, column])))
+        found[n].append(Peak(0, row, column, offset_xy, height, quality))
     return found
 
 
@@ -99,7 +130,7 @@ def best_scales(maps: Tensor, search: SearchParams) -> Tensor:
     The released rule multiplies the raw peak of a changed scale by the penalty, which rewards the
     change when peaks are negative; 'rise' compares how far each peak rises above its map's mean.
     """
-    penalty = torch.full((maps.shape[1],), search.scale_penalty)
+    penalty = torch.full((maps.shape[1],), search.scale_penalty, device=maps.device)
     penalty[maps.shape[1] // 2] = 1.0
     heights = maps.amax(dim=(2, 3))
     if search.peak == "rise":
@@ -107,28 +138,34 @@ def best_scales(maps: Tensor, search: SearchParams) -> Tensor:
     return (heights * penalty).argmax(dim=1)
 
 
-def peak_to_sidelobe(response: np.ndarray) -> float:
+def peak_to_sidelobe(responses: Tensor) -> Tensor:
     """Peak over the sidelobe's mean in sidelobe standard deviations (Bolme et al., MOSSE, 2010).
 
     Args:
-        response: (R, R).
+        responses: (N, R, R).
+
+    Returns:
+        (N,)
     """
-    row, column = np.unravel_index(int(response.argmax()), response.shape)
-    sidelobe = np.ones(response.shape, dtype=bool)
-    sidelobe[
-        max(row - _PEAK_CELLS, 0) : row + _PEAK_CELLS + 1,
-        max(column - _PEAK_CELLS, 0) : column + _PEAK_CELLS + 1,
-    ] = False
-    rest = response[sidelobe]
-    return float((response[row, column] - rest.mean()) / (rest.std() + 1e-6))
+    cells = responses.shape[-1]
+    place = torch.arange(cells, device=responses.device)
+    highest, index = responses.flatten(1).max(dim=1)
+    row, column = index.div(cells, rounding_mode="floor"), index % cells
+    near_row = (place - row[:, None]).abs() <= _PEAK_CELLS  # (N, R)
+    near_column = (place - column[:, None]).abs() <= _PEAK_CELLS
+    sidelobe = ~(near_row[:, :, None] & near_column[:, None, :])
+    count = sidelobe.sum(dim=(1, 2))
+    mean = (responses * sidelobe).sum(dim=(1, 2)) / count
+    rest = (responses - mean[:, None, None]).square() * sidelobe
+    return (highest - mean) / ((rest.sum(dim=(1, 2)) / count).sqrt() + 1e-6)
 
 
 @lru_cache(maxsize=8)
-def _enlarge(cells: int, up_cells: int) -> Tensor:
-    return resize_matrix(cells, up_cells).float()
+def _enlarge(cells: int, up_cells: int, device: torch.device) -> Tensor:
+    return resize_matrix(cells, up_cells).float().to(device)
 
 
 @lru_cache(maxsize=8)
-def _window(up_cells: int) -> Tensor:
+def _window(up_cells: int, device: torch.device) -> Tensor:
     window = hann_window(up_cells)
-    return window / window.sum()
+    return (window / window.sum()).to(device)

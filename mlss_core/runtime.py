@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mlss_core.cuda_graphs import Forward, recorded
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.int8 import int8_computes, to_int8
 from mlss_core.model.backbone import Backbone, Features
@@ -92,8 +91,8 @@ class InferenceNetwork:
 
     Batch norm is folded into the convolutions, input scaling and the three equal input channels of
     a grey picture into conv1, and convolutions run channels-last in the chosen precision (`int8`:
-    all but the first). On a CUDA device, small batches are replayed from graphs. Filters and
-    responses stay in float32. `plain=True` keeps the network as it is: the reference path.
+    all but the first). Filters and responses stay in float32. `plain=True` keeps the network as it
+    is: the reference path.
     """
 
     def __init__(
@@ -114,9 +113,7 @@ class InferenceNetwork:
                 to_int8(self.network.backbone)
         self.network.to(device)
         backbone = self.network.backbone
-        self._forward: Forward = partial(_forward, backbone, self.params.grey_offset, dtype)
-        if device.type == "cuda" and not plain:
-            self._forward = recorded(self._forward, self.params.patch_px, device)
+        self._forward = partial(_forward, backbone, self.params.grey_offset, dtype)
 
     @torch.inference_mode()
     def features(self, patches: Tensor) -> Features:

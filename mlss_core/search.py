@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from mlss_core import response
 from mlss_core.model.network import Templates
 from mlss_core.network_params import NetworkParams
 from mlss_core.others import recognise
 from mlss_core.params import TrackerParams
 from mlss_core.presence import TrackState, peak_score
 from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
-from mlss_core.response import Peak, further_peaks, locate
+from mlss_core.response import Peak, as_peaks, further_peaks, peak_qualities
 from mlss_core.target import Target, searches_widely
 from mlss_core.whereabouts import Spot
 
+if TYPE_CHECKING:
+    from mlss_core.onnx_network import OnnxNetwork
+    from mlss_core.runtime import InferenceNetwork
+
 _OVERLAP = 0.85  # of neighbouring responses, so that a peak on the border of one is inside another
 _ONE = 0.35  # sides within which peaks are of one thing
+
+
+class Seen(NamedTuple):
+    """What the responses to a target's regions show."""
+
+    peak: Peak  # of its search region at all scales, as the profile's rules choose
+    responses: Tensor  # (S, R, R) float32 on the CPU, to S regions
+    further: list[list[Peak]]  # of each response; empty where no others are told
 
 
 def response_share(network: NetworkParams) -> float:
@@ -61,51 +75,82 @@ def regions_of(
     return own + regions_around(expected, reach, frame_hw, where.turn, count, within + reach)
 
 
+def look(
+    patches: Tensor,
+    semantic: Tensor,
+    structural: Tensor,
+    network: InferenceNetwork | OnnxNetwork,
+    params: TrackerParams,
+) -> Tensor:
+    """All that the device has to do for a search, and all that the host needs of it, in a row.
+
+    Args:
+        patches: (N S, 1, P, P) of S regions of each of N targets.
+        semantic: templates (N, C, h, w),
+        structural: of both levels.
+        network: does the work.
+        params: of the tracker.
+
+    Returns:
+        Float32 on the network's device: what `find_peaks` gives for the search regions, the
+        responses, and where others are told their `peak_qualities`. `as_seen` reads it.
+    """
+    templates = Templates(semantic, structural)
+    maps = network.respond_to(templates, network.features(patches)).fused.float().squeeze(1)
+    own = maps.unflatten(0, (len(semantic), -1))[:, : params.search.scales]
+    parts = [response.find_peaks(own, params.search), maps]
+    if params.presence.tells_others:
+        parts.append(peak_qualities(maps))
+    return torch.cat([part.flatten() for part in parts])
+
+
+def as_seen(found: Tensor, targets: int, cells: int, params: TrackerParams) -> list[Seen]:
+    """What `look` found for `targets` targets, on the CPU, target by target."""
+    others = params.presence.tells_others
+    peaks, rest = found[: 4 * targets].view(targets, 4), found[4 * targets :]
+    maps, *qualities = rest.view(2 if others else 1, -1, cells, cells)
+    each = [[] for _ in maps] if not others else further_peaks(maps, *qualities)
+    count = len(maps) // targets
+    return [
+        Seen(peak, own, each[n * count : (n + 1) * count])
+        for n, (peak, own) in enumerate(
+            zip(as_peaks(peaks, cells, params.search), maps.split(count), strict=True)
+        )
+    ]
+
+
 def sight(
     target: Target,
     regions: list[Region],
-    responses: Tensor,
+    seen: Seen,
     params: TrackerParams,
     network: NetworkParams,
 ) -> tuple[Sighting | None, float]:
-    """Where a target is, from its responses (S, R, R) to its regions; and the score of that.
+    """Where a target is, from what is seen in its regions; and the score of that.
 
     None: nothing that is seen is believed to be the target.
     """
     search, presence = params.search, params.presence
     widely = searches_widely(target, presence)
+    own = regions[min(search.scales, len(regions)) // 2]
     if presence.tells_others and not target.frozen_frames:
-        spots = [] if widely else [_best_spot(target, regions, responses, params, network)]
-        spots += _further_spots(target, regions, responses, params, network)
+        spots = [] if widely else [_spot(seen.peak, own, target, network)]
+        spots += _further_spots(target, regions, seen.further, params, network)
         spots = _one_each(spots, _ONE * target.side_px)
         spot = recognise(target.where, spots, target.side_px, widely, presence)
         return (spot.sighting, spot.score) if spot else (None, 0.0)
     if not widely:
-        (peak,) = locate(responses.unsqueeze(0), search)
-        return Sighting(peak, regions[search.scales // 2]), _score(peak, target, network)
-    here = best_sighting(regions[:1], responses[:1], search)
+        return Sighting(seen.peak, own), _score(seen.peak, target, network)
+    here = best_sighting(regions[:1], seen.responses[:1], search)
     if _score(here.peak, target, network) < presence.regain_near:
-        here = best_sighting(regions, responses, search)
+        here = best_sighting(regions, seen.responses, search)
     return here, _score(here.peak, target, network)
-
-
-def _best_spot(
-    target: Target,
-    regions: list[Region],
-    responses: Tensor,
-    params: TrackerParams,
-    network: NetworkParams,
-) -> Spot:
-    """The peak of the search region that the profile's rules choose."""
-    scales = params.search.scales
-    (peak,) = locate(responses[:scales].unsqueeze(0), params.search)
-    return _spot(peak, regions[scales // 2], target, network)
 
 
 def _further_spots(
     target: Target,
     regions: list[Region],
-    responses: Tensor,
+    further: list[list[Peak]],
     params: TrackerParams,
     network: NetworkParams,
 ) -> list[Spot]:
@@ -113,7 +158,7 @@ def _further_spots(
     middle = params.search.scales // 2
     spots = [
         _spot(peak._replace(scale_index=middle), region, target, network)
-        for region, peaks in zip(regions, further_peaks(responses), strict=True)
+        for region, peaks in zip(regions, further, strict=True)
         for peak in peaks
     ]
     likely = [spot for spot in spots if spot.score >= params.presence.lost_below]
@@ -151,12 +196,9 @@ def compared_templates(targets: list[Target], first_share: float) -> Templates:
     return Templates(*levels)
 
 
-def runs_of_equal_length(regions: list[list[Region]]) -> list[list[int]]:
-    """Neighbouring indices whose lists are equally long: what one batch can take."""
-    runs: list[list[int]] = []
+def alike(regions: list[list[Region]]) -> list[list[int]]:
+    """Indices of lists that are equally long: what one batch can take."""
+    groups: dict[int, list[int]] = {}
     for n, own in enumerate(regions):
-        if runs and len(regions[runs[-1][0]]) == len(own):
-            runs[-1].append(n)
-        else:
-            runs.append([n])
-    return runs
+        groups.setdefault(len(own), []).append(n)
+    return list(groups.values())

@@ -112,8 +112,8 @@ class ThermalNormalizer:
         return self._dead.mend(grey)
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
-        """An earlier picture (H, W) of the stream without the pixels that have proved dead."""
-        return self._dead.mend(grey)
+        """Copy of an earlier picture (H, W) without the pixels that have proved dead since."""
+        return self._dead.mend(grey.copy())
 
     def peek(self, raw: np.ndarray) -> np.ndarray:
         """Normalise a frame out of turn: as `__call__`, but the stream's state stays as it is.
@@ -142,8 +142,9 @@ class ThermalNormalizer:
             return 0.0, 255.0
         if mode == "fixed":
             return self.params.fixed_min, self.params.fixed_max
-        percentiles = (self.params.percentile_low, self.params.percentile_high)
-        low, high = (float(limit) for limit in np.percentile(counts[::2, ::2], percentiles))
+        low, high = _percentiles(
+            counts[::2, ::2], (self.params.percentile_low, self.params.percentile_high)
+        )
         if self._limits is None:
             return low, high
         rate = self.params.limit_rate
@@ -157,6 +158,8 @@ class ThermalNormalizer:
         missing = max(self.params.min_span - (high - low), 0.0)
         low, high = low - missing / 2, high + missing / 2
         grey = counts.astype(np.float32)  # the one array as large as the picture
+        if counts.dtype == np.uint8 and (low, high) == (0.0, 255.0):
+            return grey  # as it is
         grey -= low
         grey *= 255.0 / ((high - low) or 1.0)  # no span at all: one level, black
         return np.clip(grey, 0, 255, out=grey)
@@ -170,7 +173,7 @@ class DeadPixels:
     """
 
     def __init__(self) -> None:
-        self._streak = np.zeros((0, 0), np.uint8)  # frames in a row, of each pixel
+        self._streak: np.ndarray = np.zeros((0, 0), np.uint8)  # frames in a row, of each pixel
         self._dead = np.zeros((0, 2), np.intp)  # row, column
 
     def learn(self, grey: np.ndarray) -> np.ndarray:
@@ -184,21 +187,22 @@ class DeadPixels:
         levels = cv2.convertScaleAbs(grey)  # whole grey levels are enough, and far faster
         above = cv2.subtract(levels, cv2.dilate(levels, _NEIGHBOURS))
         below = cv2.subtract(cv2.erode(levels, _NEIGHBOURS), levels)
-        self._streak += self._streak < 255
-        self._streak *= np.maximum(above, below) > _STANDS_OUT_GREY
+        contrast = cv2.max(above, below)
+        _, stands_out = cv2.threshold(contrast, _STANDS_OUT_GREY, 1, cv2.THRESH_BINARY)
+        self._streak = cv2.add(self._streak, stands_out) * stands_out  # stays at 255
         dead = np.flatnonzero(self._streak >= DEAD_AFTER_FRAMES)
         self._dead = np.stack(np.unravel_index(dead, grey.shape), axis=1)
         return self._dead[self._streak.flat[dead] == DEAD_AFTER_FRAMES]
 
     def mend(self, grey: np.ndarray) -> np.ndarray:
-        """The picture (H, W) with the median of 3x3 px in the place of each dead one."""
+        """Put the median of 3x3 px in the place of each dead one, in the picture (H, W) itself."""
         if len(self._dead) == 0 or self._streak.shape != grey.shape:
             return grey
-        mended, last = grey.copy(), np.array(grey.shape) - 1
+        last = np.array(grey.shape) - 1
         around = np.clip(self._dead[:, None] + _OFFSETS, 0, last)  # (dead, 9, 2)
         medians = np.median(grey[around[..., 0], around[..., 1]], axis=1)
-        mended[self._dead[:, 0], self._dead[:, 1]] = medians
-        return mended
+        grey[self._dead[:, 0], self._dead[:, 1]] = medians
+        return grey
 
 
 def is_frozen(counts: np.ndarray, previous: np.ndarray | None) -> bool:
@@ -208,6 +212,19 @@ def is_frozen(counts: np.ndarray, previous: np.ndarray | None) -> bool:
     return previous is not None and np.array_equal(counts, previous)
 
 
+def _percentiles(counts: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """As `np.percentile`; counts (H, W) of 8 or 16 bit are binned, several times as fast."""
+    if counts.dtype.kind == "f":
+        low, high = np.percentile(counts, percentiles)
+        return float(low), float(high)
+    ranks = np.array(percentiles) / 100 * (counts.size - 1)
+    up_to = np.bincount(counts.ravel()).cumsum()  # how many pixels have this count or less
+    whole = np.array((np.floor(ranks), np.ceil(ranks)), np.intp)
+    below, above = np.searchsorted(up_to, whole, side="right")
+    low, high = below + (above - below) * (ranks - whole[0])
+    return float(low), float(high)
+
+
 def _is_grey(colour: np.ndarray) -> bool:
-    blue, green, red = colour[:, :, 0], colour[:, :, 1], colour[:, :, 2]
+    blue, green, red = cv2.split(colour)
     return bool((blue == green).all() and (green == red).all())

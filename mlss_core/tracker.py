@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mlss_core.box import Box, check_box
 from mlss_core.checkpoint import load_box_head, load_network
-from mlss_core.cutting import cut_regions
+from mlss_core.cuda_graphs import Replayed
+from mlss_core.cutting import Cutter, cut_regions
 from mlss_core.egomotion import EgoMotion
 from mlss_core.errors import FrameError
-from mlss_core.model.backbone import Features
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
@@ -24,7 +24,7 @@ from mlss_core.recovery import Region, Sighting
 from mlss_core.refine import BoxRefiner
 from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
-from mlss_core.search import compared_templates, regions_of, runs_of_equal_length, sight
+from mlss_core.search import alike, as_seen, compared_templates, look, regions_of, sight
 from mlss_core.target import Target, expect_step, roll_templates, settle, take_box, take_sighting
 from mlss_core.thermal import DEAD_AFTER_FRAMES, ThermalNormalizer
 
@@ -79,8 +79,10 @@ class MLSSTracker:
             self._network = InferenceNetwork(network, self.device, self.precision, plain)
         else:
             self._network, self.device, self.precision = network, network.device, network.precision
+        self._look = Replayed(self._look_now, self.device)
+        self._cutter = Cutter(self.device)
         self._refiner = (
-            BoxRefiner(box_head or load_box_head(), self.params, self.device)
+            BoxRefiner(box_head or load_box_head(), self.params, self.device, self._cutter)
             if self.params.box.refine
             else None
         )
@@ -89,7 +91,7 @@ class MLSSTracker:
         self._start_stream()
         self._targets: dict[str, Target] = {}
         self._frame_hw: tuple[int, int] | None = None
-        self._unlearnt: list[tuple[Target, Tensor]] = []  # exemplars to roll in before searching
+        self._unlearnt: list[tuple[Target, Tensor]] = []  # exemplars to roll in
         self.last_peaks: list[Peak] = []  # believed in the last update, for debugging
 
     @property
@@ -148,6 +150,7 @@ class MLSSTracker:
             self._forget_dead_pixels(targets)
         if only is None and self.params.search.ego_motion:
             expect_step(targets, self._ego_motion(grey), grey.shape)
+        self.learn()
         pixels = self._upload(grey)
         exemplar_sizes = [target.size_px for target in targets]
         for target, (sighting, score) in zip(targets, self._search(targets, pixels), strict=True):
@@ -163,9 +166,14 @@ class MLSSTracker:
 
         Changes no result; called once a box is published, it shortens the next update.
         """
-        if self._unlearnt:
-            patches = torch.cat([patch for _, patch in self._unlearnt])
-            self._roll_templates(self._network.features(patches))
+        if not self._unlearnt:
+            return
+        patches = torch.cat([patch for _, patch in self._unlearnt])
+        fresh = self._network.templates_from(self._network.features(patches))
+        for n, (target, _) in enumerate(self._unlearnt):
+            own = Templates(*(level[n : n + 1] for level in fresh))
+            roll_templates(target, own, self.params.template)
+        self._unlearnt = []
 
     def remove(self, target_id: str) -> None:
         """Stop following one target; an unknown id is ignored."""
@@ -224,34 +232,25 @@ class MLSSTracker:
     def _search(
         self, targets: list[Target], pixels: Tensor
     ) -> list[tuple[Sighting | None, float]]:
-        """Correlate every target with its regions; the exemplars of the frame before join in.
-
-        One forward pass serves them all: exemplars first, then the regions target by target.
-        """
+        """Correlate every target with its regions."""
         network, share = self._network.params, self.params.template.first_share
         regions = [regions_of(target, self.params, network, pixels.shape) for target in targets]
-        fills = [target.fill for target, own in zip(targets, regions, strict=True) for _ in own]
-        every = [region for own in regions for region in own]
-        patches = self._cut(every, fills, pixels, self.params.search.scales)
-        learning = len(self._unlearnt)
-        features = self._network.features(
-            torch.cat([patch for _, patch in self._unlearnt] + [patches])
-        )
-        if learning:
-            self._roll_templates(Features(*(level[:learning] for level in features)))
-        fused = []
-        first = learning
-        for alike in runs_of_equal_length(regions):
-            count = len(alike) * len(regions[alike[0]])
-            instances = Features(*(level[first : first + count] for level in features))
-            templates = compared_templates([targets[n] for n in alike], share)
-            fused.append(self._network.respond_to(templates, instances).fused)
-            first += count
-        maps = torch.cat(fused).float().cpu().squeeze(1)  # the one wait for the device
-        each = zip(targets, regions, maps.split([len(own) for own in regions]), strict=True)
-        sightings = [sight(*one, self.params, network) for one in each]
-        self.last_peaks = [sighting.peak for sighting, _ in sightings if sighting is not None]
-        return sightings
+        sightings: dict[int, tuple[Sighting | None, float]] = {}
+        for group in alike(regions):
+            own = [targets[n] for n in group]
+            every = [region for n in group for region in regions[n]]
+            fills = [target.fill for target in own for _ in regions[group[0]]]
+            patches = self._cut(every, fills, pixels, self.params.search.scales)
+            found = self._look(patches, *compared_templates(own, share)).cpu()  # waits here
+            every_seen = as_seen(found, len(own), network.response_cells, self.params)
+            for n, target, seen in zip(group, own, every_seen, strict=True):
+                sightings[n] = sight(target, regions[n], seen, self.params, network)
+        every_sighting = [sightings[n] for n in range(len(targets))]
+        self.last_peaks = [sighting.peak for sighting, _ in every_sighting if sighting is not None]
+        return every_sighting
+
+    def _look_now(self, patches: Tensor, semantic: Tensor, structural: Tensor) -> Tensor:
+        return look(patches, semantic, structural, self._network, self.params)
 
     def _refine_boxes(self, targets: list[Target], pixels: Tensor) -> None:
         """Let the boxes of targets that are surely seen follow their outlines."""
@@ -287,20 +286,14 @@ class MLSSTracker:
             learners = [target for target, _ in sure]
             self._unlearnt += zip(learners, patches.split(1), strict=True)
 
-    def _roll_templates(self, exemplars: Features) -> None:
-        fresh = self._network.templates_from(exemplars)
-        for n, (target, _) in enumerate(self._unlearnt):
-            own = Templates(*(level[n : n + 1] for level in fresh))
-            roll_templates(target, own, self.params.template)
-        self._unlearnt = []
-
     def _exemplar_at(self, box: Box, size_px: float) -> Region:
         return Region(box.cx, box.cy, self.params.search.region_scale * size_px)
 
     def _cut(
         self, regions: list[Region], fills: list[float], pixels: Tensor, scales: int = 1
     ) -> Tensor:
-        return cut_regions(pixels, regions, fills, self._patch_px, self.params.search, scales)
+        search = self.params.search
+        return cut_regions(pixels, regions, fills, self._patch_px, search, self._cutter, scales)
 
     def _shift_rows(self, box: Box, sign: int) -> Box:
         """Between boxes of the raw frame (+1) and of the frame without telemetry rows (-1)."""

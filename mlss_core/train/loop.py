@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import torch
 from torch import distributed as dist
 
 from mlss_core.checkpoint import save_checkpoint
 from mlss_core.errors import ConfigError
-from mlss_core.train.boxes import BoxBatch, BoxPairs, BoxTerms
+from mlss_core.train.boxes import BoxBatch, BoxPairs
 from mlss_core.train.crops import CropLibrary
 from mlss_core.train.log import RunLog
 from mlss_core.train.optimizer import learning_rate
@@ -21,7 +22,7 @@ from mlss_core.train.pairs import Batch, PairDataset
 from mlss_core.train.params import TrainParams
 from mlss_core.train.processes import join_processes, leave_processes
 from mlss_core.train.state import load_state, save_state
-from mlss_core.train.step import Run, Terms, start_run, train_step
+from mlss_core.train.step import Run, start_run, train_step
 from mlss_core.train.tracks import TRAIN, VALIDATION
 from mlss_core.train.validate import check_clips, clip_success, held_out_terms
 
@@ -78,6 +79,7 @@ def _train(
     held_out = _held_out_pairs(params)
     check_clips(params)
     out.mkdir(parents=True, exist_ok=True)
+    torch.backends.cudnn.benchmark = True  # shapes recur: a GPU tries every kernel once
     run = load_state(out / STATE, params, device) if resume else start_run(params, device)
     loader = _loader(pairs, run.step, params, device)
     if rank > 0:
@@ -90,8 +92,8 @@ def _train(
         ready = time.perf_counter()
         for batch in loader:
             begun = time.perf_counter()
-            terms = train_step(run, _to(batch, device), params, world)
-            figures = _figures(terms, run.step, params)
+            figures = train_step(run, _to(batch, device), params, world)
+            figures["learning_rate"] = learning_rate(run.step - 1, params)
             now = time.perf_counter()
             figures |= {"wait_s": begun - ready, "step_s": now - begun}
             log.write("log", run.step, figures)
@@ -117,7 +119,13 @@ def _loader(
         num_workers=params.loader_workers,
         prefetch_factor=4 if params.loader_workers else None,
         pin_memory=device.type == "cuda",
+        worker_init_fn=_use_one_thread,
     )
+
+
+def _use_one_thread(worker: int) -> None:
+    """Keep OpenCV to one thread too, as the loader does PyTorch: workers share the cores."""
+    cv2.setNumThreads(0)  # in the thread that calls
 
 
 def _check(params: TrainParams, resume: bool) -> None:
@@ -135,11 +143,6 @@ def _to(batch: Batch | BoxBatch, device: torch.device) -> Batch | BoxBatch:
 
 def _due(step: int, every: int, params: TrainParams) -> bool:
     return step % every == 0 or step == params.steps
-
-
-def _figures(terms: Terms | BoxTerms, step: int, params: TrainParams) -> dict[str, float]:
-    figures = {name: float(term) for name, term in terms._asdict().items()}
-    return figures | {"learning_rate": learning_rate(step - 1, params)}
 
 
 def _about(run: Run, params: TrainParams) -> dict[str, str]:

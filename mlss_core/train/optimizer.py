@@ -31,12 +31,18 @@ def initialize(network: MLSSNet, kind: str, seed: int) -> None:
 
 
 def make_optimizer(network: MLSSNet, params: TrainParams) -> torch.optim.SGD:
-    """SGD with momentum and one group per parameter, whose `rate_factor` scales the rate."""
-    groups = []
+    """SGD with momentum and one group for all of the same factors: a GPU updates it at once.
+
+    `rate_factor` of a group scales its rate.
+    """
+    alike: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, value in network.named_parameters():
-        rate, decay = multipliers(name) if params.multipliers == "released" else (1.0, 1.0)
-        group = {"params": [value], "rate_factor": rate}
-        groups.append({**group, "weight_decay": decay * params.weight_decay})
+        factors = multipliers(name) if params.multipliers == "released" else (1.0, 1.0)
+        alike.setdefault(factors, []).append(value)
+    groups = [
+        {"params": values, "rate_factor": rate, "weight_decay": decay * params.weight_decay}
+        for (rate, decay), values in alike.items()
+    ]
     return torch.optim.SGD(groups, lr=params.learning_rate, momentum=params.momentum)
 
 

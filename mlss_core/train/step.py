@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,7 @@ class Run:
 
 
 class Terms(NamedTuple):
-    """Loss of a batch and its parts, as scalars (means over processes once logged)."""
+    """Loss of a batch and its parts, as scalars."""
 
     loss: Tensor
     drawn: Tensor  # of the pairs as drawn
@@ -126,8 +127,8 @@ def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
     drawn = response_loss(score, labels)
     swapped = torch.zeros_like(drawn)
     if params.swapped_negatives > 0:
-        neighbour = torch.arange(len(score), device=device) ^ 1
-        others = Features(*(part[neighbour] for part in instance))
+        pairs = (part.unflatten(0, (-1, 2)) for part in instance)  # of neighbours
+        others = Features(*(pair.flip(1).flatten(0, 1) for pair in pairs))
         other_score = network.respond_to(templates, others).fused
         nowhere = torch.zeros_like(batch.positive)
         absent = make_labels(batch.shift_px, nowhere, score.shape[-1])
@@ -150,8 +151,11 @@ def batch_loss(
 
 def train_step(
     run: Run, batch: Batch | BoxBatch, params: TrainParams, world: int = 1
-) -> Terms | BoxTerms:
+) -> dict[str, float]:
     """One step of the optimiser on the batch that all processes share.
+
+    Returns:
+        Loss and its parts, means over the processes.
 
     Raises:
         TrainingDivergedError: the loss is not finite; weights and moments are as they were.
@@ -160,12 +164,14 @@ def train_step(
         group["lr"] = learning_rate(run.step, params) * group["rate_factor"]
     run.optimizer.zero_grad()
     terms = batch_loss(run.network, batch, params)
+    values = torch.stack(terms).detach()
+    average([values], world)
+    read = _send_to_host(values)
     run.scaler.scale(terms.loss).backward()
-    terms = type(terms)(*(term.detach().clone() for term in terms))
-    average(terms, world)
-    if not torch.isfinite(terms.loss):
+    figures = dict(zip(terms._fields, read(), strict=True))
+    if not math.isfinite(figures["loss"]):
         raise TrainingDivergedError(
-            f"expected a finite loss, got {terms.loss.item()} at step {run.step}; resume from the "
+            f"expected a finite loss, got {figures['loss']} at step {run.step}; resume from the "
             "last checkpoint with a lower learning_rate or clip"
         )
     parameters = [value for value in run.network.parameters() if value.grad is not None]
@@ -179,4 +185,22 @@ def train_step(
         if isinstance(module, BatchNorm):
             module.absorb_moments(params.moment_rate, params.moments == "deviation")
     run.step += 1
-    return terms
+    return figures
+
+
+def _send_to_host(values: Tensor) -> Callable[[], list[float]]:
+    """Send the only values of a step that the host looks at, once, without waiting for them.
+
+    Returns:
+        Waits for them alone, not for what a GPU was given to do since: it never runs idle.
+    """
+    if values.device.type != "cuda":
+        return values.tolist
+    sent = values.to("cpu", non_blocking=True)
+    arrival = torch.cuda.current_stream(values.device).record_event()
+
+    def read() -> list[float]:
+        arrival.synchronize()
+        return sent.tolist()
+
+    return read

@@ -4,203 +4,251 @@ import warnings
 
 import pytest
 import torch
-from seeded import seeded_box, seeded_frames, seeded_network
-from torch import Tensor
+from seeded import seeded_box, seeded_frames
 
-from mlss_core.cuda_graphs import LONGEST, recorded
-from mlss_core.model.backbone import Features
-from mlss_core.network_params import NetworkParams
-from mlss_core.runtime import InferenceNetwork
+from mlss_core.cuda_graphs import KEPT, LONGEST, SEEN, Replayed
 from mlss_core.tracker import MLSSTracker
 
-PX = 6
 CPU = torch.device("cpu")
 
 
-class Pass:
-    """A forward pass that counts its calls."""
+class Scaled:
+    """A function that counts its calls."""
 
     def __init__(self):
         self.calls = 0
 
-    def __call__(self, patches: Tensor) -> Features:
+    def __call__(self, values, more, times=2):
         self.calls += 1
-        return Features(2 * patches, patches.square())
+        return times * values.square().sum(dim=1) + more
 
 
-def as_graphs_do(forward, batches):
-    """Replays as of graphs: from one buffer for input, to results of the caller's own."""
+def as_graphs_do(function, inputs, device):
+    """A replay as of a graph: from buffers for input, to a result of the caller's own."""
+    own = [value.clone() for value in inputs]
 
-    def replay_of(batch):
-        def replay(patches):
-            batch.copy_(patches)
-            return Features(2 * batch, batch.square())
+    def replay(*values):
+        for kept, value in zip(own, values, strict=True):
+            kept.copy_(value)
+        return function(*own)
+
+    return replay
+
+
+def inputs_of(rows, seed=0, columns=5):
+    fixed = torch.Generator().manual_seed(seed)
+    return torch.rand(rows, columns, generator=fixed), torch.rand(rows, generator=fixed)
+
+
+class Recorder:
+    """Records as graphs do, and keeps count."""
+
+    def __init__(self):
+        self.shapes, self.replays = [], 0
+
+    def __call__(self, function, inputs, device):
+        self.shapes.append(tuple(inputs[0].shape))
+        inner = as_graphs_do(function, inputs, device)
+
+        def replay(*values):
+            self.replays += 1
+            return inner(*values)
 
         return replay
 
-    return [replay_of(batch) for batch in batches]
+
+def expected_of(inputs, times=2):
+    return times * inputs[0].square().sum(dim=1) + inputs[1]
 
 
-def test_short_batches_are_replayed_and_others_computed():
-    forward = Pass()
-    fast = recorded(forward, PX, CPU, as_graphs_do)
-    tried = forward.calls
-    for length in range(1, LONGEST + 1):
-        patches = torch.rand(length, 1, PX, PX)
-        with torch.inference_mode(length % 2 == 0):  # in the tracker, and outside
-            fast(patches)
-        torch.testing.assert_close(fast(patches), Features(2 * patches, patches.square()))
-    assert forward.calls == tried
-    for shape in ((LONGEST + 1, 1, PX, PX), (1, 1, PX + 1, PX), (2, 1, 1, 1)):
-        patches = torch.rand(shape)
-        torch.testing.assert_close(fast(patches), Features(2 * patches, patches.square()))
-    assert forward.calls == tried + 3
+def test_shapes_that_come_again_are_recorded_and_replayed():
+    record = Recorder()
+    fast = Replayed(Scaled(), CPU, record)
+    for number in range(SEEN + 3):
+        inputs = inputs_of(4, seed=number)
+        with torch.inference_mode(number % 2 == 0):  # in the tracker, and outside
+            torch.testing.assert_close(fast(*inputs), expected_of(inputs))
+        assert len(record.shapes) == (1 if number + 1 >= SEEN else 0)
+    assert record.replays == 2 + 3  # two to try it
 
 
-def refuse(forward, batches):
+def test_what_a_replay_gave_outlives_the_next_one():
+    fast = Replayed(Scaled(), CPU, Recorder())
+    for _ in range(SEEN):
+        fast(*inputs_of(3))
+    first = fast(*inputs_of(3, seed=1))
+    kept = first.clone()
+    fast(*inputs_of(3, seed=2))
+    assert torch.equal(first, kept)
+
+
+def test_settings_have_recordings_of_their_own():
+    fast = Replayed(Scaled(), CPU, Recorder())
+    for number in range(2 * SEEN + 2):
+        inputs = inputs_of(2, seed=number)
+        for times in (2, 3):
+            torch.testing.assert_close(fast(*inputs, times=times), expected_of(inputs, times))
+
+
+def test_long_batches_and_rare_shapes_are_never_recorded():
+    record = Recorder()
+    fast = Replayed(Scaled(), CPU, record)
+    for number in range(2 * SEEN):
+        fast(*inputs_of(LONGEST + 1))
+        fast(*inputs_of(2, columns=10 + number))
+    assert not record.shapes
+
+
+def test_recordings_that_were_not_used_for_longest_are_dropped():
+    record = Recorder()
+    fast = Replayed(Scaled(), CPU, record)
+    for columns in range(1, KEPT + 2):
+        for _ in range(SEEN):
+            fast(*inputs_of(1, columns=columns))
+    assert len(record.shapes) == KEPT + 1
+    assert len(fast._replays) == KEPT
+    before = record.replays
+    fast(*inputs_of(1, columns=1))  # was dropped
+    assert record.replays == before
+    fast(*inputs_of(1, columns=2))
+    assert record.replays == before + 1
+
+
+def refuse(function, inputs, device):
     raise RuntimeError("operation not permitted\nwhen stream is capturing")
 
 
-def of_its_first_input(forward, batches):
-    found = [forward(batch) for batch in batches]
-    return [lambda patches, levels=levels: levels for levels in found]
+def of_its_first_input(function, inputs, device):
+    result = function(*(torch.zeros_like(value) for value in inputs))
+    return lambda *_: result
 
 
-def of_memory_that_the_next_one_takes(forward, batches):
-    found = [forward(batch) for batch in batches]
-
-    def replay(patches, levels):
-        for level, value in zip(levels, forward(patches), strict=True):
-            level.copy_(value)
-        return levels
-
-    return [lambda patches, levels=levels: replay(patches, levels) for levels in found]
+def of_memory_that_the_next_one_takes(function, inputs, device):
+    result = function(*inputs).clone()
+    return lambda *values: result.copy_(function(*values))
 
 
-def one_length_wrong(forward, batches):
-    right = as_graphs_do(forward, batches)
-    return [*right[:3], lambda patches: Features(2.1 * patches, patches.square()), *right[4:]]
+def wrong(function, inputs, device):
+    return lambda *values: 1.1 * function(*values)
 
 
-def nothing_that_is_a_number(forward, batches):
-    return [lambda patches: Features(*(level / 0 * 0 for level in forward(patches)))] * LONGEST
-
-
-def too_few(forward, batches):
-    return as_graphs_do(forward, batches[1:])
+def nothing_that_is_a_number(function, inputs, device):
+    return lambda *values: function(*values) / 0 * 0
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
         (refuse, "operation not permitted when stream is capturing"),
-        (of_its_first_input, "a replay of 8 patches gives other values"),
-        (of_memory_that_the_next_one_takes, "a replay of 8 patches gives other values"),
-        (one_length_wrong, "a replay of 5 patches gives other values"),
-        (nothing_that_is_a_number, "a replay of 8 patches gives other values"),
-        (too_few, "must match"),
+        (of_its_first_input, "a replay of 4 rows gives other values"),
+        (of_memory_that_the_next_one_takes, "a replay of 4 rows gives other values"),
+        (wrong, "a replay of 4 rows gives other values"),
+        (nothing_that_is_a_number, "a replay of 4 rows gives other values"),
     ],
 )
 def test_what_cannot_be_recorded_or_is_wrong_is_computed_and_said_once(record, reason, caplog):
-    forward = Pass()
-    assert recorded(forward, PX, CPU, record) is forward
+    function = Scaled()
+    fast = Replayed(function, CPU, record)
+    for _ in range(3 * SEEN):
+        torch.testing.assert_close(fast(*inputs_of(4)), expected_of(inputs_of(4)))
     (said,) = caplog.records
     assert said.levelno == logging.WARNING
     assert reason in said.getMessage()
     assert "\n" not in said.getMessage()
 
 
-def test_graphs_where_there_is_no_cuda_are_left_alone_with_a_warning(caplog):
-    forward = Pass()
-    if not torch.cuda.is_available():
-        assert recorded(forward, PX, CPU) is forward
-        assert len(caplog.records) == 1
-    InferenceNetwork(seeded_network(NetworkParams()), CPU, "fp32")  # does not even try
-    assert len(caplog.records) <= 1
+def test_a_warning_follows_where_one_of_many_fails(caplog):
+    record = Recorder()
+
+    def later(function, inputs, device):
+        return (record if not record.shapes else wrong)(function, inputs, device)
+
+    fast = Replayed(Scaled(), CPU, later)
+    for rows in (1, 2):
+        for number in range(SEEN + 1):
+            inputs = inputs_of(rows, seed=number)
+            torch.testing.assert_close(fast(*inputs), expected_of(inputs))
+    assert len(caplog.records) == 1
+
+
+def test_where_there_is_no_cuda_nothing_is_recorded(caplog):
+    function = Scaled()
+    fast = Replayed(function, CPU)
+    for _ in range(2 * SEEN):
+        fast(*inputs_of(1))
+    assert function.calls == 2 * SEEN
+    assert not caplog.records
 
 
 # On a GPU
 
 
-def pair(monkeypatch, precision):
-    """The same network with graphs, and without."""
-    network, device = seeded_network(NetworkParams(), seed=2), torch.device("cuda")
-    with_graphs = InferenceNetwork(network, device, precision)
-    with monkeypatch.context() as patch:
-        patch.setattr("mlss_core.runtime.recorded", lambda forward, *_: forward)
-        return with_graphs, InferenceNetwork(network, device, precision)
+def without_graphs(tracker):
+    """The same tracker, launching every kernel by itself."""
+    for replayed in (tracker._look, tracker._cutter._crop, tracker._refiner._compare):
+        replayed._record = None
+    return tracker
 
 
-def patches_of(length, seed=0):
-    """Patches that a seed makes, (length, 1, 255, 255) on the GPU."""
-    fixed = torch.Generator().manual_seed(seed)
-    return 255 * torch.rand(length, 1, 255, 255, generator=fixed).cuda()
-
-
-def assert_same(found, expected):
-    for a, b in zip(found, expected, strict=True):
-        assert a.dtype == torch.float32
-        assert (a - b).norm() < 0.005 * b.norm()
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_graphs_compute_what_the_forward_pass_does(monkeypatch, caplog, precision):
-    graphs, plain = pair(monkeypatch, precision)
-    assert not caplog.records  # they are in use
-    for length in (1, 3, LONGEST, 2, LONGEST + 1, 1):
-        patches = patches_of(length, seed=length)
-        assert_same(graphs.features(patches), plain.features(patches))
-
-
-@pytest.mark.gpu
-def test_what_graphs_gave_for_one_frame_outlives_the_next_frames(monkeypatch):
-    graphs, plain = pair(monkeypatch, "fp32")
-    first = graphs.features(patches_of(3))
-    kept = [level.clone() for level in first]
-    for length in (3, 1, LONGEST, 3):  # the same graph, and others in the same memory
-        graphs.features(patches_of(length, seed=9))
-    assert all(torch.equal(a, b) for a, b in zip(first, kept, strict=True))
-    assert_same(first, plain.features(patches_of(3)))
-
-
-@pytest.mark.gpu
-def test_graphs_recorded_by_one_thread_are_replayed_by_another(monkeypatch):
-    graphs, plain = pair(monkeypatch, "fp32")
-    patches, found = patches_of(2), []
-    thread = threading.Thread(target=lambda: found.append(graphs.features(patches)))
-    thread.start()
-    thread.join()
-    assert_same(found[0], plain.features(patches))
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize(("precision", "limit_px"), [("fp32", 1e-2), ("auto", 0.5)])
-def test_graphs_track_30_frames_as_the_forward_pass_does(monkeypatch, precision, limit_px):
-    fast = MLSSTracker(device="cuda", precision=precision)
-    monkeypatch.setattr("mlss_core.runtime.recorded", lambda forward, *_: forward)
-    plain = MLSSTracker(device="cuda", precision=precision)
-    frames = seeded_frames(31)
-    for tracker in (fast, plain):
-        tracker.initialize(frames[0], seeded_box(), "a")
-        tracker.initialize(frames[0], seeded_box(1), "b")
+def follow(tracker, frames):
+    tracker.initialize(frames[0], seeded_box(), "a")
+    tracker.initialize(frames[0], seeded_box(1), "b")
+    results = []
     for number, frame in enumerate(frames[1:]):
-        for a, b in zip(fast.update(frame), plain.update(frame), strict=True):
+        results.append(tracker.update(frame))
+        if number % 2:  # every other template is learnt within the next update
+            tracker.learn()
+    return results
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "limit_px"), [("fp32", 1e-2), ("fp16", 0.5), ("bf16", 0.5)])
+def test_graphs_track_30_frames_as_the_kernels_alone_do(caplog, precision, limit_px):
+    frames = seeded_frames(31)
+    fast = MLSSTracker(device="cuda", precision=precision)
+    found = follow(fast, frames)
+    assert not caplog.records
+    assert fast._look._replays  # they are in use
+    assert fast._cutter._crop._replays
+    assert fast._refiner._compare._replays
+    plain = without_graphs(MLSSTracker(device="cuda", precision=precision))
+    for ours, theirs in zip(found, follow(plain, frames), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
             assert a.state == b.state
             if a.box is not None:
                 assert max(abs(x - y) for x, y in zip(a.box, b.box, strict=True)) < limit_px
-        if number % 2:  # every other template is learnt within the next update
-            fast.learn()
-            plain.learn()
+    assert not plain._look._replays
+
+
+@pytest.mark.gpu
+def test_graphs_recorded_by_one_thread_are_replayed_by_another():
+    frames = seeded_frames(2 * SEEN + 4)
+    fast = MLSSTracker(device="cuda", precision="fp32")
+    fast.initialize(frames[0], seeded_box())
+    for frame in frames[1 : SEEN + 3]:
+        fast.update(frame)
+    assert fast._look._replays
+    found = []
+    thread = threading.Thread(target=lambda: found.append(fast.update(frames[SEEN + 3])))
+    thread.start()
+    thread.join()
+    plain = without_graphs(MLSSTracker(device="cuda", precision="fp32"))
+    plain.initialize(frames[0], seeded_box())
+    for frame in frames[1 : SEEN + 4]:
+        (expected,) = plain.update(frame)
+    ((result,),) = found
+    assert max(abs(x - y) for x, y in zip(result.box, expected.box, strict=True)) < 1e-2
 
 
 @pytest.mark.gpu
 def test_an_update_waits_for_the_gpu_twice_for_responses_and_for_boxes():
     tracker, frames = MLSSTracker(device="cuda"), seeded_frames(9)
     tracker.initialize(frames[0], seeded_box())
+    for frame in frames[1:5]:
+        tracker.update(frame)
     torch.cuda.set_sync_debug_mode("warn")
     try:
-        for frame in frames[1:]:
+        for frame in frames[5:]:
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
                 tracker.update(frame)

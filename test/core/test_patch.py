@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mlss_core.errors import FrameError
-from mlss_core.patch import crop_patches, resize_matrix, search_side
+from mlss_core.patch import crop_patches, kernel_reach, resize_matrix, search_side
 
 
 def gradient_frame(height=90, width=120):
@@ -105,3 +105,17 @@ def test_resize_matrix_keeps_a_constant_and_its_size():
 def test_search_side_of_a_square_box_is_twice_its_side():
     assert search_side(40, 40) == pytest.approx(80)  # (40 + 40) by (40 + 40)
     assert search_side(30, 10, context=0.0) == pytest.approx(np.sqrt(300))
+
+
+def test_a_crop_without_a_look_at_the_windows_is_the_same():
+    frame = torch.rand(60, 80) * 255
+    windows = torch.tensor([[40.0, 30, 20], [5, 58, 30], [70, 3, 300], [200, 30, 16]])
+    reach = kernel_reach(windows[:, 2].tolist(), 16)
+    fills = torch.tensor([1.0, 2, 3, 4])
+    expected = crop_patches(frame, windows, 16, fills)
+    torch.testing.assert_close(crop_patches(frame, windows, 16, fills, reach), expected)
+
+
+@pytest.mark.parametrize(("side", "reach"), [(8, 2), (16, 2), (16.5, 4), (32, 4), (33, 8)])
+def test_kernels_reach_as_far_as_the_largest_window_is_shrunk(side, reach):
+    assert kernel_reach([4.0, side], 16) == reach

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from mlss_core.params import SearchParams
-from mlss_core.response import best_scales, further_peaks, locate, peak_to_sidelobe
+from mlss_core.response import (
+    best_scales,
+    further_peaks,
+    locate,
+    peak_qualities,
+    peak_to_sidelobe,
+)
 
 
 def bump(row, column, height=1.0, level=0.0, cells=33):
@@ -52,17 +58,28 @@ def test_negative_peaks_reward_a_change_as_released_but_not_when_rises_are_compa
 
 
 def test_sharp_peak_has_a_higher_quality_than_noise():
-    noise = np.random.default_rng(0).normal(0, 0.1, (33, 33))
-    assert peak_to_sidelobe(noise + bump(16, 16).numpy()) > 2 * peak_to_sidelobe(noise)
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (33, 33)))
+    sharp, blunt = peak_to_sidelobe(torch.stack([noise + bump(16, 16), noise]))
+    assert sharp > 2 * blunt
+
+
+def test_peak_to_sidelobe_is_as_numpy_reckons_it_also_at_the_border():
+    maps = np.random.default_rng(1).normal(2, 0.3, (3, 33, 33))
+    maps[0, 2, 30] = maps[1, 16, 16] = maps[2, 32, 0] = 5.0
+    for response, found in zip(maps, peak_to_sidelobe(torch.from_numpy(maps)), strict=True):
+        row, column = np.unravel_index(response.argmax(), response.shape)
+        far = np.maximum.outer(abs(np.arange(33) - row), abs(np.arange(33) - column)) > 5
+        rest = response[far]
+        assert float(found) == pytest.approx((5.0 - rest.mean()) / (rest.std() + 1e-6))
 
 
 def test_peak_to_sidelobe_of_a_flat_response_is_finite():
-    assert peak_to_sidelobe(np.zeros((33, 33))) == 0
+    assert peak_to_sidelobe(torch.zeros(1, 33, 33)).tolist() == [0]
 
 
 def test_further_peaks_are_all_that_rise_but_those_on_the_border():
     maps = torch.stack([bump(10, 8) + bump(24, 22, 0.8) + bump(0, 30, 2.0), bump(16, 16)])
-    crowd, alone = further_peaks(maps)
+    crowd, alone = further_peaks(maps, peak_qualities(maps))
     assert [(peak.row, peak.column) for peak in crowd] == [(10, 8), (24, 22)]
     assert crowd[0].offset_xy == (8 - 16, 10 - 16)
     assert crowd[0].height == pytest.approx(1.0, abs=0.01)
@@ -73,7 +90,8 @@ def test_quality_of_a_further_peak_is_not_lowered_by_a_higher_one():
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.02, (1, 33, 33))).float()
 
     def quality_of_the_peak_at_24_22(other):
-        (peaks,) = further_peaks(noise + bump(24, 22) + other)
+        maps = noise + bump(24, 22) + other
+        (peaks,) = further_peaks(maps, peak_qualities(maps))
         return max(p.quality for p in peaks if abs(p.row - 24) + abs(p.column - 22) < 3)
 
     alone = quality_of_the_peak_at_24_22(0)

@@ -43,6 +43,16 @@ def test_deep_frame_is_stretched_between_its_percentiles():
     assert grey.flat[middle] == pytest.approx(127.5, abs=1)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("percentiles", [(1.0, 99.0), (0.0, 100.0), (2.7, 60.0)])
+def test_limits_are_the_percentiles_of_numpy(percentiles, dtype):
+    frame = counts().astype(dtype)
+    low, high = np.percentile(frame[::2, ::2].astype(float), percentiles)
+    expected = np.clip((frame - low) / (high - low) * 255, 0, 255)
+    params = ThermalParams(percentile_low=percentiles[0], percentile_high=percentiles[1])
+    np.testing.assert_allclose(ThermalNormalizer(params)(frame), expected, atol=1e-3)
+
+
 def test_limits_follow_a_hot_intruder_slowly():
     normalize = ThermalNormalizer(ThermalParams())
     frame = counts()
@@ -161,6 +171,9 @@ def test_a_pixel_that_stands_out_in_frame_after_frame_is_mended():
     rest[20, 30] = rest[40, 50] = False
     np.testing.assert_array_equal(mended[rest], frame[rest])
     np.testing.assert_array_equal(normalize.peek(frame), mended)
+    earlier = frame.astype(np.float32)
+    np.testing.assert_array_equal(normalize.mend(earlier), mended)
+    np.testing.assert_array_equal(earlier, frame)  # a copy was mended
 
 
 def test_small_targets_lines_and_moving_points_are_no_dead_pixels():

@@ -109,9 +109,9 @@ def released_step(shared_dir, set6, params):
         torch.ones(2, dtype=torch.bool),
     )
     run = Run(network, make_optimizer(network, params), torch.amp.GradScaler("cpu", enabled=False))
-    terms = train_step(run, batch, params)
+    figures = train_step(run, batch, params)
     gradients = {name: value.grad * 2 for name, value in network.named_parameters()}  # a sum
-    return float(terms.loss) * 2, gradients, network.state_dict()
+    return figures["loss"] * 2, gradients, network.state_dict()
 
 
 def matlab_name(name):

@@ -3,18 +3,23 @@
 import datetime
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from training import small_crops, small_params, write_otb
 
 from mlss_core.errors import CheckpointError
-from mlss_core.train import processes
+from mlss_core.train import loop, processes
 from mlss_core.train.crops import CropLibrary
+from mlss_core.train.labels import make_labels
 from mlss_core.train.log import RunLog, read_table
 from mlss_core.train.loop import STATE, train
+from mlss_core.train.loss import response_loss
+from mlss_core.train.optimizer import make_optimizer, multipliers
 from mlss_core.train.pairs import PairDataset
 from mlss_core.train.state import load_state, save_state
-from mlss_core.train.step import start_run, training_loss
+from mlss_core.train.step import start_run, train_step, training_loss
 
 CPU = torch.device("cpu")
 
@@ -54,6 +59,67 @@ def test_a_pair_of_one_track_is_no_swapped_negative(crops):
     assert none.swapped == 0
     assert none.loss == none.drawn
     assert 0 < two.swapped < all_of_them.swapped
+
+
+def test_swapped_negatives_hold_each_exemplar_against_its_neighbours_instance(crops):
+    params = small_params(crops, crops)
+    network = start_run(params, CPU).network
+    batch = PairDataset(CropLibrary(crops), params)[0]
+    batch = batch._replace(swappable=torch.ones(4, dtype=torch.bool))
+    score = network(batch.exemplar, batch.instance[[1, 0, 3, 2]]).fused
+    labels = make_labels(batch.shift_px, torch.zeros(4, dtype=torch.bool), score.shape[-1])
+    swapped = training_loss(network, batch, params).swapped
+    torch.testing.assert_close(swapped, response_loss(score, labels))
+
+
+class _Calls(TorchDispatchMode):
+    """Notes the names of the operations that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_never_reads_a_single_number(crops):
+    """On a GPU each one makes the host wait for all the work before it."""
+    params = small_params(crops, crops)
+    batch, run = PairDataset(CropLibrary(crops), params)[0], start_run(params, CPU)
+    with _Calls() as calls:
+        figures = train_step(run, batch, params)
+    assert "native_batch_norm_backward" in calls.names
+    assert calls.names.isdisjoint({"_local_scalar_dense", "is_nonzero", "nonzero"})
+    assert list(figures) == ["loss", "drawn", "swapped", "hit"]
+    assert figures["loss"] == pytest.approx(figures["drawn"] + 0.5 * figures["swapped"])
+
+
+@pytest.mark.parametrize(("kind", "groups"), [("uniform", 1), ("released", 5)])
+def test_parameters_of_equal_factors_are_updated_together(crops, kind, groups):
+    params = small_params(crops, crops, multipliers=kind)
+    network = start_run(params, CPU).network
+    optimizer = make_optimizer(network, params)
+    names = {value: name for name, value in network.named_parameters()}
+    grouped = [names[value] for group in optimizer.param_groups for value in group["params"]]
+    assert sorted(grouped) == sorted(names.values())
+    assert len(optimizer.param_groups) == groups
+    for group in optimizer.param_groups:
+        for value in group["params"]:
+            rate, decay = multipliers(names[value]) if kind == "released" else (1, 1)
+            assert group["rate_factor"] == rate
+            assert group["weight_decay"] == decay * params.weight_decay
+
+
+class _Threads(torch.utils.data.Dataset):
+    def __getitem__(self, step):
+        return [cv2.getNumThreads(), torch.get_num_threads()]
+
+
+def test_a_process_that_makes_batches_uses_one_thread(crops):
+    params = small_params(crops, crops, steps=1, loader_workers=1)
+    assert list(loop._loader(_Threads(), 0, params, CPU)) == [[1, 1]]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
