@@ -75,9 +75,7 @@ def kernel_reach(sides_px: Sequence[float], out_px: int) -> int:
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
     """Move a tensor to a device; the host does not wait for the work before it on a GPU."""
-    if values.device.type == "cpu" and device.type == "cuda":
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)
+    return values.to(device, non_blocking=True)
 
 
 def crop_pyramid_as_released(

@@ -130,8 +130,8 @@ def best_scales(maps: Tensor, search: SearchParams) -> Tensor:
     The released rule multiplies the raw peak of a changed scale by the penalty, which rewards the
     change when peaks are negative; 'rise' compares how far each peak rises above its map's mean.
     """
-    penalty = torch.full((maps.shape[1],), search.scale_penalty, device=maps.device)
-    penalty[maps.shape[1] // 2] = 1.0
+    unchanged = torch.arange(maps.shape[1], device=maps.device) == maps.shape[1] // 2
+    penalty = torch.where(unchanged, 1.0, search.scale_penalty)
     heights = maps.amax(dim=(2, 3))
     if search.peak == "rise":
         heights = heights - maps.mean(dim=(2, 3))

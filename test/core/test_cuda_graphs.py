@@ -242,13 +242,13 @@ def test_graphs_recorded_by_one_thread_are_replayed_by_another():
 
 @pytest.mark.gpu
 def test_an_update_waits_for_the_gpu_twice_for_responses_and_for_boxes():
-    tracker, frames = MLSSTracker(device="cuda"), seeded_frames(9)
+    tracker, frames = MLSSTracker(device="cuda"), seeded_frames(31)
     tracker.initialize(frames[0], seeded_box())
-    for frame in frames[1:5]:
+    for frame in frames[1:25]:  # all graphs are recorded by then
         tracker.update(frame)
     torch.cuda.set_sync_debug_mode("warn")
     try:
-        for frame in frames[5:]:
+        for frame in frames[25:]:
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
                 tracker.update(frame)
