@@ -37,7 +37,7 @@ def crop_patches(
         fill: grey level outside the frame, one or (N,).
         reach: taps of the kernel each way, from `kernel_reach`; then all tensors are on one
             device, and the host waits for none of them. None: `windows` on the CPU, and the work
-            is done on the parts of the frame that they touch.
+            is done on the parts of a frame (H, W) that they touch.
 
     Returns:
         (N, 1, out_px, out_px) float32.
@@ -53,7 +53,8 @@ def crop_patches(
     windows = windows.to(torch.float64)
     if reach is None:
         reach = kernel_reach(windows[:, 2].tolist(), out_px)
-        frame, windows = _touched_parts(frame, windows)
+        if frame.ndim == 2:
+            frame, windows = _touched_parts(frame, windows)
     windows = upload(windows, frame.device)
     outside = upload(torch.as_tensor(fill, dtype=frame.dtype), frame.device).reshape(-1, 1, 1)
     lines, inside = frame, []
@@ -68,8 +69,11 @@ def crop_patches(
 
 
 def kernel_reach(sides_px: Sequence[float], out_px: int) -> int:
-    """Taps each way that the stretched kernel needs for windows of these sides: a power of 2."""
-    stretch = max(1.0, *(side / out_px for side in sides_px))
+    """Taps each way that the stretched kernel needs for windows of these sides: a power of 2.
+
+    Enough for windows shrunk by half at least: usual ones are summed alike in every batch.
+    """
+    stretch = max(2.0, *(side / out_px for side in sides_px))
     return 2 ** math.ceil(math.log2(_KERNEL_RADIUS * stretch))
 
 
@@ -128,10 +132,9 @@ def _touched_parts(frame: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
     """The part of a frame that each window touches, (N, h, w), and the windows in these parts."""
     starts_x, width = _touched(windows, frame.shape[-1], 0)
     starts_y, height = _touched(windows, frame.shape[-2], 1)
-    frames = frame.expand(len(windows), -1, -1)
     parts = [
-        whole[top : top + height, left : left + width]
-        for whole, left, top in zip(frames, starts_x, starts_y, strict=True)
+        frame[top : top + height, left : left + width]
+        for left, top in zip(starts_x, starts_y, strict=True)
     ]
     starts = torch.tensor([starts_x, starts_y, [0] * len(windows)], dtype=windows.dtype)
     return torch.stack(parts), windows - starts.T

@@ -116,6 +116,6 @@ def test_a_crop_without_a_look_at_the_windows_is_the_same():
     torch.testing.assert_close(crop_patches(frame, windows, 16, fills, reach), expected)
 
 
-@pytest.mark.parametrize(("side", "reach"), [(8, 2), (16, 2), (16.5, 4), (32, 4), (33, 8)])
+@pytest.mark.parametrize(("side", "reach"), [(8, 4), (32, 4), (33, 8), (64, 8), (100, 16)])
 def test_kernels_reach_as_far_as_the_largest_window_is_shrunk(side, reach):
     assert kernel_reach([4.0, side], 16) == reach

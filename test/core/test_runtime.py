@@ -19,6 +19,7 @@ from mlss_core.runtime import (
     choose_device,
     choose_precision,
     cpu_multiplies_int8,
+    suit_tensor_cores,
 )
 from mlss_core.sequences import load_sequence
 from mlss_core.tracker import MLSSTracker
@@ -37,6 +38,17 @@ def test_folded_network_computes_what_the_plain_one_does(params):
     plain = InferenceNetwork(network, CPU, "fp32", plain=True).features(patches)
     folded = InferenceNetwork(network, CPU, "fp32").features(patches)
     for a, b in zip(plain, folded, strict=True):
+        assert torch.linalg.vector_norm(a - b) < 1e-5 * torch.linalg.vector_norm(a)
+
+
+@pytest.mark.parametrize("params", [NetworkParams(), released_network_params()])
+def test_convolutions_that_suit_tensor_cores_compute_the_same(params):
+    patches, _ = seeded_patches()
+    network = InferenceNetwork(seeded_network(params, seed=2), CPU, "fp32")
+    expected = network.features(patches)
+    suit_tensor_cores(network.network.backbone)
+    assert network.network.backbone.conv4.groups == 1
+    for a, b in zip(expected, network.features(patches), strict=True):
         assert torch.linalg.vector_norm(a - b) < 1e-5 * torch.linalg.vector_norm(a)
 
 
