@@ -103,12 +103,13 @@ def peak_qualities(responses: Tensor) -> Tensor:
     return torch.where(top, quality, torch.nan)
 
 
-def further_peaks(responses: Tensor, qualities: Tensor) -> list[list[Peak]]:
+def further_peaks(responses: Tensor, qualities: Tensor, scale_index: int = 0) -> list[list[Peak]]:
     """All local maxima of single responses but those on the border, to whole cells.
 
     Args:
         responses: (N, R, R) float32 on the CPU.
         qualities: what `peak_qualities` gave for them.
+        scale_index: what their peaks say of the scale.
 
     Returns:
         One list of peaks per response.
@@ -120,7 +121,7 @@ def further_peaks(responses: Tensor, qualities: Tensor) -> list[list[Peak]]:
     values = zip(responses[own].tolist(), qualities[own].tolist(), strict=True)
     for (n, row, column), (height, quality) in zip(places.tolist(), values, strict=True):
         offset_xy = (column - middle, row - middle)
-        found[n].append(Peak(0, row, column, offset_xy, height, quality))
+        found[n].append(Peak(scale_index, row, column, offset_xy, height, quality))
     return found
 
 

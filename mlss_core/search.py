@@ -109,7 +109,11 @@ def as_seen(found: Tensor, targets: int, cells: int, params: TrackerParams) -> l
     others = params.presence.tells_others
     peaks, rest = found[: 4 * targets].view(targets, 4), found[4 * targets :]
     maps, *qualities = rest.view(2 if others else 1, -1, cells, cells)
-    each = [[] for _ in maps] if not others else further_peaks(maps, *qualities)
+    each = (
+        [[] for _ in maps]
+        if not others
+        else further_peaks(maps, *qualities, params.search.scales // 2)
+    )
     count = len(maps) // targets
     return [
         Seen(peak, own, each[n * count : (n + 1) * count])
@@ -154,10 +158,9 @@ def _further_spots(
     params: TrackerParams,
     network: NetworkParams,
 ) -> list[Spot]:
-    """All peaks of all regions, the best first."""
-    middle = params.search.scales // 2
+    """All peaks of all regions that may be the target, the best first."""
     spots = [
-        _spot(peak._replace(scale_index=middle), region, target, network)
+        _spot(peak, region, target, network)
         for region, peaks in zip(regions, further, strict=True)
         for peak in peaks
     ]

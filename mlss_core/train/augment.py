@@ -14,8 +14,6 @@ import numpy as np
 
 from mlss_core.train.params import AugmentParams
 
-_NODE_PX = 40.0  # of a crop, where a target's box has sides of about 63
-
 
 class Look(NamedTuple):
     """What both patches of a pair share."""
@@ -89,25 +87,6 @@ def deform(
     return cv2.warpAffine(
         image, matrix, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
-
-
-def bend(image: np.ndarray, sigma_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Move the parts of a crop (P, P) against each other, smoothly; its middle stays.
-
-    Args:
-        image: float32.
-        sigma_px: standard deviation of the steps, px of the crop.
-        rng: draws them at nodes `_NODE_PX` apart.
-    """
-    side = image.shape[0]
-    nodes = 1 + round(side / _NODE_PX)
-    steps = rng.standard_normal((nodes, nodes, 2), dtype=np.float32) * np.float32(sigma_px)
-    field = cv2.resize(steps, (side, side), interpolation=cv2.INTER_CUBIC)
-    field -= field[side // 2, side // 2]
-    place = np.arange(side, dtype=np.float32)
-    field[..., 0] += place
-    field[..., 1] += place[:, None]
-    return cv2.remap(image, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def paste(

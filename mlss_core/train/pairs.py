@@ -153,8 +153,6 @@ class PairDataset(torch.utils.data.Dataset):
             float(rng.uniform(-change.rotation_deg, change.rotation_deg)),
             float(np.exp(rng.uniform(-change.aspect, change.aspect))),
         )
-        if change.bend_px:
-            moved = augment.bend(moved, float(rng.uniform(0, change.bend_px)), rng)
         moved = self._disturb(moved, second, rng)
         if vanished:
             moved = self._cover(moved, second, rng)

@@ -67,9 +67,6 @@ class AugmentParams(Checked):
     rotation_deg: float = param(6.0, "Largest turn between the patches.", "deg", (0, 180))
     aspect: float = param(0.06, "Largest change of aspect between the patches.", range=(0, 0.5))
     zoom: float = param(0.05, "Largest change of size between the patches.", range=(0, 0.5))
-    bend_px: float = param(
-        0.0, "Largest standard deviation of a smooth warp of an instance.", "crop px", (0, 40)
-    )
     invert: float = param(0.3, "Share of pairs with black-hot polarity.", range=(0, 1))
     contrast: float = param(0.8, "Largest log change of a pair's contrast.", range=(0, 3))
     brightness: float = param(40.0, "Largest change of a pair's mean.", "grey", (0, 255))

@@ -1,7 +1,5 @@
 """Pairs: the target is where the label says, and nothing but (seed, step, number) decides."""
 
-import dataclasses
-
 import cv2
 import numpy as np
 import pytest
@@ -203,26 +201,6 @@ def test_every_augmentation_changes_the_patch(name):
     looks = [augment.draw_look(rng, params) for _ in range(20)]
     changed = [augment.apply_look(patch, look, rng, params) for look in looks]
     assert max(float(np.abs(one - patch).mean()) for one in changed) > 5
-
-
-def test_a_bent_picture_keeps_its_middle_and_moves_its_parts_smoothly():
-    place = np.arange(352, dtype=np.float32)
-    columns = np.broadcast_to(place, (352, 352)).copy()
-    moved = augment.bend(columns, 6.0, np.random.default_rng(0)) - columns
-    assert abs(moved[176, 176]) < 0.1
-    inner = moved[60:-60, 60:-60]
-    assert 2 < inner.std() < 9
-    assert np.abs(np.diff(inner, axis=0)).max() < 1.5  # px a row: no tear
-    assert np.array_equal(augment.bend(columns, 6.0, np.random.default_rng(0)) - columns, moved)
-    np.testing.assert_allclose(augment.bend(columns, 0.0, np.random.default_rng(0)), columns)
-
-
-def test_instances_are_bent_and_exemplars_are_not(crops):
-    kind = {"mix": {"tracklets": 1.0}, "hard_negative": 0.0, "shift_px": 20.0, "tightness": 0.0}
-    bent = dataclasses.replace(STILL, bend_px=7.0)
-    changed, plain = dataset(crops, bent, **kind)[0], dataset(crops, STILL, **kind)[0]
-    assert torch.equal(changed.exemplar, plain.exemplar)
-    assert (changed.instance - plain.instance).abs().mean() > 1
 
 
 def test_paste_is_clipped_at_the_border_and_leaves_the_scene_alone():
