@@ -200,13 +200,13 @@ class PresenceParams(Checked):
         True, "Judge presence; off: always tracking, as released.", source="released: off"
     )
     uncertain_below: float = param(
-        0.08,
+        0.16,
         "Score under which a target is uncertain.",
         range=(0, 1),
         source="docs/training.md",
     )
     lost_below: float = param(
-        0.05,
+        0.07,
         "Score under which frames count towards lost.",
         range=(0, 1),
         source="docs/training.md",

@@ -56,8 +56,8 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "size_stiffness 0": _set(box={"size_stiffness": 0.0}),
     "size_stiffness 1": _set(box={"size_stiffness": 1.0}),
     "size_rate 0.05 and size_stiffness 1": _set(box={"size_rate": 0.05, "size_stiffness": 1.0}),
-    "doubt below 0.16 and loss below 0.07": _set(
-        presence={"uncertain_below": 0.16, "lost_below": 0.07}
+    "doubt below 0.08 and loss below 0.05": _set(
+        presence={"uncertain_below": 0.08, "lost_below": 0.05}
     ),
     "others not told": _set(presence={"others": False}),
     "aspect_stiffness 0": _set(box={"aspect_stiffness": 0.0}),
