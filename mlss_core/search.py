@@ -109,11 +109,8 @@ def as_seen(found: Tensor, targets: int, cells: int, params: TrackerParams) -> l
     others = params.presence.tells_others
     peaks, rest = found[: 4 * targets].view(targets, 4), found[4 * targets :]
     maps, *qualities = rest.view(2 if others else 1, -1, cells, cells)
-    each = (
-        [[] for _ in maps]
-        if not others
-        else further_peaks(maps, *qualities, params.search.scales // 2)
-    )
+    middle = params.search.scales // 2
+    each = further_peaks(maps, qualities[0], middle) if others else [[] for _ in maps]
     count = len(maps) // targets
     return [
         Seen(peak, own, each[n * count : (n + 1) * count])
