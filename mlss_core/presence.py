@@ -13,6 +13,7 @@ from mlss_core.params import PresenceParams
 _USUAL_RATE = 0.02  # share of a frame in what is usual of a target
 _FIRST_FRAMES = 3  # that are averaged
 _LEAST = 0.1  # quality and height count as this at least, where they divide
+_HIGHEST = 1e6  # a quality counts as this at most
 _LARGEST_SHARE = 2.0
 _AMPLE_QUALITY, _AMPLE_HEIGHT = 15.0, 4.0  # what is usual counts as this at most
 
@@ -73,7 +74,8 @@ def compared_with_usual(quality: float, height: float, usual: UsualPeak) -> tupl
     if usual.frames == 0:
         return 0.0, 1.0
     ample = min(usual.quality, _AMPLE_QUALITY)
-    change = math.log(max(quality, _LEAST)) - math.log(max(ample, _LEAST))
+    quality = min(max(quality, _LEAST), _HIGHEST)
+    change = math.log(quality) - math.log(max(ample, _LEAST))
     share = height / max(min(usual.height, _AMPLE_HEIGHT), _LEAST)
     return change, min(max(share, -_LARGEST_SHARE), _LARGEST_SHARE)
 

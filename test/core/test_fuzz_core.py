@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlss_core.box import Box, check_box
@@ -168,6 +168,7 @@ def test_any_value_of_any_parameter_is_refused_or_within_its_range(field, value)
     st.floats(-1e6, 1e6),
     st.floats(0, 1e6),
 )
+@example([0.0], math.inf, 0.0, 0.0)
 def test_states_follow_any_score_and_the_score_is_a_share(scores, quality, height, more):
     presence = tracker_params().presence
     for value in (quality, quality + more):
