@@ -86,47 +86,28 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(text.partition("flags")[2].partition("\n")[0].split())
 
 
-class UnshuffledConv(nn.Module):
-    """A convolution of stride 2 and one channel, as one of stride 1 and four: pixels by twos."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        rows, columns = conv.kernel_size
-        even = nn.functional.pad(conv.weight.detach(), (0, columns % 2, 0, rows % 2))
-        weight = nn.functional.pixel_unshuffle(even, 2)
-        self.weight = weight.contiguous(memory_format=torch.channels_last)
-        self.bias = conv.bias
-        self._odd = (columns % 2, rows % 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W), H and W as odd or even as the kernel's sides -> (B, D, H', W')."""
-        right, below = self._odd
-        pixels = nn.functional.pixel_unshuffle(nn.functional.pad(x, (0, right, 0, below)), 2)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return nn.functional.conv2d(pixels, self.weight, self.bias)
-
-
 def suit_tensor_cores(backbone: Backbone) -> None:
     """Give a folded backbone's convolutions the forms that a GPU's matrix units compute fastest.
 
-    Two groups become one with zeros between them, and conv1 reads four channels: on an H100, 16
-    patches or more, half of the time, for the same values.
+    Two groups become one with zeros between them, and conv1, of stride 2 and one channel, reads
+    four channels: pixels by twos. The values are the same.
     """
     for name in ("conv2", "conv4", "conv5"):
         conv = getattr(backbone, name)
-        dense = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size).to(conv.weight)
-        dense.weight.data.zero_()
-        for own, weight, group in zip(
-            dense.weight.data.chunk(conv.groups),
-            conv.weight.data.chunk(conv.groups),
-            range(conv.groups),
-            strict=True,
-        ):
-            own.unflatten(1, (conv.groups, -1))[:, group] = weight
+        dense = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size)
+        parts = [weight.flatten(1) for weight in conv.weight.detach().chunk(conv.groups)]
+        dense.weight.data = torch.block_diag(*parts).view_as(dense.weight)
         dense.bias = conv.bias
-        setattr(backbone, name, dense.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-    backbone.conv1 = UnshuffledConv(backbone.conv1)  # type: ignore[assignment]
+        setattr(backbone, name, dense)
+    conv = backbone.conv1
+    rows, columns = (side % 2 for side in conv.kernel_size)  # with these they are even
+    by_twos = nn.Sequential(nn.ZeroPad2d((0, columns, 0, rows)), nn.PixelUnshuffle(2))
+    weight = by_twos(conv.weight.detach())
+    wide = nn.Conv2d(weight.shape[1], conv.out_channels, (weight.shape[2], weight.shape[3]))
+    wide.weight.data, wide.bias = weight, conv.bias
+    backbone.conv1 = by_twos.append(wide)  # type: ignore[assignment]
     backbone.requires_grad_(requires_grad=False)
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class InferenceNetwork:

@@ -52,6 +52,14 @@ def test_convolutions_that_suit_tensor_cores_compute_the_same(params):
         assert torch.linalg.vector_norm(a - b) < 1e-5 * torch.linalg.vector_norm(a)
 
 
+def test_nothing_of_what_suits_tensor_cores_stays_behind_when_it_is_moved():
+    backbone = InferenceNetwork(seeded_network(NetworkParams()), CPU, "fp32").network.backbone
+    suit_tensor_cores(backbone)
+    backbone.double()  # moves what a device would: a tensor that stays is of another type
+    levels = backbone(torch.zeros(1, 1, 255, 255, dtype=torch.float64))
+    assert {level.dtype for level in levels} == {torch.float64}
+
+
 def test_preparing_a_network_leaves_the_given_one_alone():
     network = seeded_network(NetworkParams())
     before = {name: value.clone() for name, value in network.state_dict().items()}
