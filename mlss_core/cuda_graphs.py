@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LONGEST = 16  # rows of a batch; more keep the device busy, and each length costs memory
+LONGEST = 16  # patches of a batch; more keep the device busy, and each length costs memory
+LONGEST_SMALL = 256  # the same of what is done in a moment and in little memory
 KEPT = 16  # graphs of a function
 SEEN = 3  # calls of the same shapes, after which it is recorded: rare ones never are
 _WARM_UP = 3  # calls in which the libraries choose their kernels, as PyTorch's manual has it
@@ -74,7 +75,11 @@ class Replayed:
     """
 
     def __init__(
-        self, function: Function, device: torch.device, record: Recorder | None = None
+        self,
+        function: Function,
+        device: torch.device,
+        longest: int = LONGEST,
+        record: Recorder | None = None,
     ) -> None:
         """Wrap a function.
 
@@ -82,10 +87,11 @@ class Replayed:
             function: tensors on `device`, the first a batch, and settings by name -> a tensor;
                 waits for nothing on the host.
             device: of the tensors; without CUDA, the function as it is.
+            longest: batch that is recorded.
             record: makes a replay.
         """
         self.function = function
-        self._device = device
+        self._device, self._longest = device, longest
         on_gpu = device.type == "cuda"
         self._record = record or (Recording() if on_gpu else None)
         self._seen: Counter[Any] = Counter()
@@ -94,7 +100,7 @@ class Replayed:
     @torch.inference_mode()
     def __call__(self, *inputs: Tensor, **settings: Any) -> Tensor:
         """Call the function, or replay it for inputs whose shapes came SEEN times before."""
-        if self._record is None or len(inputs[0]) > LONGEST:
+        if self._record is None or len(inputs[0]) > self._longest:
             return self.function(*inputs, **settings)
         key = (tuple(value.shape for value in inputs), tuple(settings.items()))
         replay = self._replays.get(key)

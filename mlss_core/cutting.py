@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mlss_core.cuda_graphs import Replayed
+from mlss_core.cuda_graphs import LONGEST_SMALL, Replayed
 from mlss_core.params import SearchParams
 from mlss_core.patch import crop_patches, crop_pyramid_as_released, kernel_reach, upload
 from mlss_core.recovery import Region
@@ -17,7 +17,7 @@ class Cutter:
     """Cuts patches out of frames on one device."""
 
     def __init__(self, device: torch.device) -> None:
-        self._crop = Replayed(_crop, device)
+        self._crop = Replayed(_crop, device, LONGEST_SMALL)
 
     def __call__(
         self,

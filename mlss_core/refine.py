@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mlss_core.box import Box
-from mlss_core.cuda_graphs import Replayed
+from mlss_core.cuda_graphs import LONGEST_SMALL, Replayed
 from mlss_core.cutting import Cutter
 from mlss_core.model.box_head import PATCH_PX, REGION_SCALE, BoxHead, FirstLook
 from mlss_core.params import TrackerParams
@@ -33,7 +33,7 @@ class BoxRefiner:
         cutter: Cutter | None = None,
     ) -> None:
         self._head = head.to(device)
-        self._compare = Replayed(self._compared, device)
+        self._compare = Replayed(self._compared, device, LONGEST_SMALL)
         self._device, self._cut = device, cutter or Cutter(device)
         self._rates = params.box
         self._context = params.search.context

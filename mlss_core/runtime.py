@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.int8 import int8_computes, to_int8
 from mlss_core.model.backbone import Backbone, Features
+from mlss_core.model.convolution import (
+    Convolution,
+    dense_weight,
+    odd_sides,
+    pixels_by_twos,
+)
 from mlss_core.model.network import MLSSNet, Responses, Templates
 from mlss_core.params import PRECISIONS
 
@@ -95,17 +101,14 @@ def suit_tensor_cores(backbone: Backbone) -> None:
     for name in ("conv2", "conv4", "conv5"):
         conv = getattr(backbone, name)
         dense = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size)
-        parts = [weight.flatten(1) for weight in conv.weight.detach().chunk(conv.groups)]
-        dense.weight.data = torch.block_diag(*parts).view_as(dense.weight)
-        dense.bias = conv.bias
+        dense.weight.data, dense.bias = dense_weight(conv.weight.detach(), conv.groups), conv.bias
         setattr(backbone, name, dense)
-    conv = backbone.conv1
-    rows, columns = (side % 2 for side in conv.kernel_size)  # with these they are even
-    by_twos = nn.Sequential(nn.ZeroPad2d((0, columns, 0, rows)), nn.PixelUnshuffle(2))
-    weight = by_twos(conv.weight.detach())
+    conv, (rows, columns) = backbone.conv1, odd_sides(backbone.conv1)
+    weight = pixels_by_twos(conv.weight.detach(), (rows, columns))
     wide = nn.Conv2d(weight.shape[1], conv.out_channels, (weight.shape[2], weight.shape[3]))
     wide.weight.data, wide.bias = weight, conv.bias
-    backbone.conv1 = by_twos.append(wide)  # type: ignore[assignment]
+    by_twos = nn.ZeroPad2d((0, columns, 0, rows)), nn.PixelUnshuffle(2)
+    backbone.conv1 = nn.Sequential(*by_twos, wide)  # type: ignore[assignment]
     backbone.requires_grad_(requires_grad=False)
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -189,7 +192,7 @@ def _fold(network: MLSSNet) -> None:
     backbone = network.backbone
     first = backbone.conv1
     weight = first.weight.double().sum(dim=1, keepdim=True) / network.params.grey_scale
-    backbone.conv1 = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride)  # type: ignore[arg-type]
+    backbone.conv1 = Convolution(1, first.out_channels, first.kernel_size, first.stride)  # type: ignore[arg-type]
     backbone.conv1.weight.data = weight.float()
     backbone.conv1.bias.data = first.bias.data.clone()  # type: ignore[union-attr]
     for conv_name, norm_name in (("conv1", "bn1"), ("conv2", "bn2"), ("conv4", "bn4")):

@@ -27,7 +27,12 @@ class PresenceRun(NamedTuple):
 
     overlap: Array  # (N,) 0..1; 0 where the target is absent or no box was given
     score: Array  # (N,) confidence; -inf where no box was given
-    present: NDArray[np.bool_]  # (N,) the target is there
+    visible: Array  # (N,) 0..1, the part of the target that can be seen
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(N,) whether the target is there."""
+        return self.visible > 0
 
 
 class PresenceScore(NamedTuple):
@@ -56,16 +61,16 @@ def presence_run(
     The target is present where its visible part is above zero, or, when visibility is unknown,
     where the ground-truth row is valid. The first frame is the given box: overlap 1.
     """
-    present = valid_rows(ground_truth)
+    visible = valid_rows(ground_truth).astype(np.float64)
     if visibility is not None:
-        present = present & (visibility > 0)
+        visible *= visibility
     given = np.asarray(np.isfinite(results).all(axis=1) & (results[:, 2:] > 0).all(axis=1))
     given[0] = True
     overlap = np.zeros(len(results))
-    both = given & present
+    both = given & (visible > 0)
     overlap[both] = overlaps(results[both], ground_truth[both])
     overlap[0] = 1.0
-    return PresenceRun(overlap, np.where(given, scores, -np.inf), present)
+    return PresenceRun(overlap, np.where(given, scores, -np.inf), visible)
 
 
 def confidence_thresholds(scores: Array) -> Array:

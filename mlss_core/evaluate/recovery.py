@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +11,10 @@ import numpy as np
 
 from mlss_core.evaluate.presence import PresenceRun
 
-SHORTEST_ABSENCE = 5  # frames; shorter ones are bridged without being noticed
+SHORTEST_ABSENCE = 5  # frames out of sight; fewer are bridged without being noticed
+SEEN_PART = 0.5  # from this part on a target that was away can be seen again
 JUDGED_AFTER_S = 3.0  # of the return, or when the target leaves again or the sequence ends
+SHORTEST_VIEW_S = 0.5  # in which it can be seen at least, or nobody could take it up
 RIGHT_OVERLAP = 0.3  # a box that overlaps more is on the right target
 
 
@@ -32,22 +35,28 @@ class RecoveryScore(NamedTuple):
 
 
 def returns_of(run: PresenceRun, fps: float) -> list[Return]:
-    """Judge every return of one run, `JUDGED_AFTER_S` after the target is seen again.
+    """Judge every return of one run, `JUDGED_AFTER_S` after the target can be seen again.
+
+    Glimpses of less than `SEEN_PART` of a target do not end its absence.
 
     Args:
-        run: presence and overlap per frame.
+        run: visible part and overlap per frame.
         fps: frames a second of the sequence.
     """
-    change = np.flatnonzero(np.diff(run.present.astype(np.int8)))
-    bounds = np.concatenate([[0], change + 1, [len(run.present)]])
-    spans = list(zip(bounds[:-1], bounds[1:], strict=True))  # of equal presence, in turn
+    seen = np.flatnonzero(run.visible >= SEEN_PART)
+    away = [  # last frame seen before an absence, first one after it
+        (left, back)
+        for left, back in itertools.pairwise(seen)
+        if np.count_nonzero(run.visible[left:back] <= 0) >= SHORTEST_ABSENCE
+    ]
     found = []
-    for (left, back), (_, end) in zip(spans[:-1], spans[1:], strict=True):
-        if run.present[left] or back - left < SHORTEST_ABSENCE:
+    for number, (_, back) in enumerate(away):
+        last = away[number + 1][0] if number + 1 < len(away) else seen[-1]
+        last = min(last, back + max(1, round(JUDGED_AFTER_S * fps)) - 1)
+        if last + 1 - back < SHORTEST_VIEW_S * fps:
             continue
-        end = min(end, back + max(1, round(JUDGED_AFTER_S * fps)))
-        on_target = run.overlap[back:end] > RIGHT_OVERLAP
-        given = not np.isneginf(run.score[end - 1])
+        on_target = run.overlap[back : last + 1] > RIGHT_OVERLAP
+        given = not np.isneginf(run.score[last])
         outcome = "right" if on_target[-1] else "wrong" if given else "none"
         found.append(Return(outcome, int(np.argmax(on_target)) if on_target.any() else None))
     return found

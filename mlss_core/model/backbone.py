@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from mlss_core.model.batch_norm import BatchNorm
+from mlss_core.model.convolution import Convolution
 
 
 class Features(NamedTuple):
@@ -25,15 +26,15 @@ class Backbone(nn.Module):
 
     def __init__(self, input_channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(input_channels, 96, 11, stride=2)
+        self.conv1 = Convolution(input_channels, 96, 11, stride=2)
         self.bn1 = BatchNorm(96)
-        self.conv2 = nn.Conv2d(96, 256, 5, groups=2)
+        self.conv2 = Convolution(96, 256, 5, groups=2)
         self.bn2 = BatchNorm(256)
         self.conv3 = nn.Conv2d(256, 384, 3)
         self.bn3 = BatchNorm(384)
-        self.conv4 = nn.Conv2d(384, 384, 3, groups=2)
+        self.conv4 = Convolution(384, 384, 3, groups=2)
         self.bn4 = BatchNorm(384)
-        self.conv5 = nn.Conv2d(384, 64, 3, groups=2)
+        self.conv5 = Convolution(384, 64, 3, groups=2)
         self.reduce = nn.Conv2d(384, 64, 1)
         self.pool1 = nn.MaxPool2d(3, stride=2)
         self.pool2 = nn.MaxPool2d(3, stride=1)

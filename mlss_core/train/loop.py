@@ -69,10 +69,10 @@ def _train(
     world: int,
     device: torch.device,
 ) -> Run:
-    if params.batch % (2 * world):
+    if params.batch % (params.swapped_group * world):
         raise ConfigError(
-            f"expected a batch of an even number of pairs per process, got {params.batch} pairs "
-            f"for {world} processes; change batch"
+            f"expected a batch of whole groups of {params.swapped_group} pairs (swapped_group) "
+            f"per process, got {params.batch} pairs for {world} processes; change batch"
         )
     out = Path(params.out)
     pairs = _pairs_for(params)(CropLibrary(Path(params.crops), TRAIN), params, rank, world)

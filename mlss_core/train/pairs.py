@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     instance: Tensor  # (B, 1, 255, 255)
     shift_px: Tensor  # (B, 2) x, y of the target from the middle of the instance
     positive: Tensor  # (B,) bool
-    swappable: Tensor  # (B,) bool, of pairs 0 and 1, 2 and 3 ...: the other's instance is foreign
+    tracks: Tensor  # (B, 2) int64, which tracks exemplar and instance show
 
 
 class View(NamedTuple):
@@ -107,9 +107,7 @@ class PairDataset(torch.utils.data.Dataset):
             instance,
             torch.tensor([pair.shift_px for pair in drawn], dtype=torch.float32),
             torch.tensor([pair.positive for pair in drawn]),
-            torch.tensor(
-                [pair.tracks[0] != drawn[n ^ 1].tracks[1] for n, pair in enumerate(drawn)]
-            ),
+            torch.tensor([pair.tracks for pair in drawn]),
         )
 
     def _generators(self, step: int) -> list[np.random.Generator]:

@@ -128,7 +128,13 @@ class TrainParams(Checked):
     )
     clip: float = param(5.0, "Largest norm of the gradient; 0: no clipping.", range=(0, 1e6))
     swapped_negatives: float = param(
-        0.5, "Weight of each exemplar against its batch neighbour's instance.", range=(0, 10)
+        0.5, "Weight of each exemplar against the instance of another pair.", range=(0, 10)
+    )
+    swapped_group: int = param(
+        2,
+        "Neighbouring pairs of which that is the one that responds most; 2: the neighbour's.",
+        "pairs",
+        (2, 1024),
     )
     precision: str = param("bf16", "Backbone precision.", choices=("fp32", "bf16", "fp16"))
     loader_workers: int = param(1, "Processes that make batches.", "", (0, 128))

@@ -17,7 +17,7 @@ from mlss_core.errors import CheckpointError, TrainingDivergedError
 from mlss_core.model.backbone import Features
 from mlss_core.model.batch_norm import BatchNorm
 from mlss_core.model.box_head import BoxHead
-from mlss_core.model.network import MLSSNet
+from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.network_params import NetworkParams
 from mlss_core.train.boxes import BoxBatch, BoxTerms, box_loss
 from mlss_core.train.labels import make_labels
@@ -111,9 +111,9 @@ def check_same_network(path: str | Path, trained: dict[str, Any], wanted: Networ
 def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
     """Loss of a batch: `network.forward`, with the backbone in `params.precision`.
 
-    The features serve twice: exemplar 0 is also held against instance 1 and the reverse, and so
-    on, which gives a negative pair for every pair at the price of a correlation; not where both
-    show the same track.
+    The features serve twice: each exemplar is also held against the instance of another pair,
+    which gives a negative pair for every pair at the price of a correlation; not where both show
+    the same track.
     """
     device = batch.exemplar.device
     dtype = _DTYPES[params.precision]
@@ -127,15 +127,45 @@ def training_loss(network: MLSSNet, batch: Batch, params: TrainParams) -> Terms:
     drawn = response_loss(score, labels)
     swapped = torch.zeros_like(drawn)
     if params.swapped_negatives > 0:
-        pairs = (part.unflatten(0, (-1, 2)) for part in instance)  # of neighbours
-        others = Features(*(pair.flip(1).flatten(0, 1) for pair in pairs))
+        other = hardest_foreign(network, templates, instance, batch.tracks, params.swapped_group)
+        others = Features(*(part[other] for part in instance))
         other_score = network.respond_to(templates, others).fused
         nowhere = torch.zeros_like(batch.positive)
         absent = make_labels(batch.shift_px, nowhere, score.shape[-1])
-        weight = absent.weight * batch.swappable.view(-1, 1, 1, 1)
+        foreign = batch.tracks[:, 0] != batch.tracks[other, 1]
+        weight = absent.weight * foreign.view(-1, 1, 1, 1)
         swapped = response_loss(other_score, absent._replace(weight=weight))
     loss = drawn + params.swapped_negatives * swapped
     return Terms(loss, drawn.detach(), swapped.detach(), hit_share(score, labels))
+
+
+@torch.no_grad()
+def hardest_foreign(
+    network: MLSSNet, templates: Templates, instance: Features, tracks: Tensor, group: int
+) -> Tensor:
+    """Find for each exemplar the instance of its group to which it responds most wrongly.
+
+    Args:
+        network: for its response.
+        templates: of B exemplars.
+        instance: features of B instances.
+        tracks: (B, 2) of exemplar and instance; those of one track are no choice.
+        group: so many pairs in a row are a group.
+
+    Returns:
+        (B,) indices; in a group of two that of the neighbour, whatever it shows.
+    """
+    place = torch.arange(len(tracks), device=tracks.device)
+    first, own = place - place % group, place % group
+    candidates = [first + (own + step) % group for step in range(1, group)]
+    if group == 2:
+        return candidates[0]
+    wrongs = []
+    for other in candidates:
+        score = network.respond_to(templates, Features(*(part[other] for part in instance))).fused
+        wrong = nn.functional.softplus(score).mean(dim=(1, 2, 3))  # as the loss counts it
+        wrongs.append(wrong.masked_fill(tracks[:, 0] == tracks[other, 1], -1.0))
+    return torch.stack(candidates)[torch.stack(wrongs).argmax(dim=0), place]
 
 
 def batch_loss(

@@ -63,7 +63,7 @@ def expected_of(inputs, times=2):
 
 def test_shapes_that_come_again_are_recorded_and_replayed():
     record = Recorder()
-    fast = Replayed(Scaled(), CPU, record)
+    fast = Replayed(Scaled(), CPU, record=record)
     for number in range(SEEN + 3):
         inputs = inputs_of(4, seed=number)
         with torch.inference_mode(number % 2 == 0):  # in the tracker, and outside
@@ -73,7 +73,7 @@ def test_shapes_that_come_again_are_recorded_and_replayed():
 
 
 def test_what_a_replay_gave_outlives_the_next_one():
-    fast = Replayed(Scaled(), CPU, Recorder())
+    fast = Replayed(Scaled(), CPU, record=Recorder())
     for _ in range(SEEN):
         fast(*inputs_of(3))
     first = fast(*inputs_of(3, seed=1))
@@ -83,25 +83,26 @@ def test_what_a_replay_gave_outlives_the_next_one():
 
 
 def test_settings_have_recordings_of_their_own():
-    fast = Replayed(Scaled(), CPU, Recorder())
+    fast = Replayed(Scaled(), CPU, record=Recorder())
     for number in range(2 * SEEN + 2):
         inputs = inputs_of(2, seed=number)
         for times in (2, 3):
             torch.testing.assert_close(fast(*inputs, times=times), expected_of(inputs, times))
 
 
-def test_long_batches_and_rare_shapes_are_never_recorded():
+@pytest.mark.parametrize("longest", [4, LONGEST])
+def test_long_batches_and_rare_shapes_are_never_recorded(longest):
     record = Recorder()
-    fast = Replayed(Scaled(), CPU, record)
+    fast = Replayed(Scaled(), CPU, longest, record)
     for number in range(2 * SEEN):
-        fast(*inputs_of(LONGEST + 1))
+        fast(*inputs_of(longest + 1))
         fast(*inputs_of(2, columns=10 + number))
     assert not record.shapes
 
 
 def test_recordings_that_were_not_used_for_longest_are_dropped():
     record = Recorder()
-    fast = Replayed(Scaled(), CPU, record)
+    fast = Replayed(Scaled(), CPU, record=record)
     for columns in range(1, KEPT + 2):
         for _ in range(SEEN):
             fast(*inputs_of(1, columns=columns))
@@ -148,7 +149,7 @@ def nothing_that_is_a_number(function, inputs, device):
 )
 def test_what_cannot_be_recorded_or_is_wrong_is_computed_and_said_once(record, reason, caplog):
     function = Scaled()
-    fast = Replayed(function, CPU, record)
+    fast = Replayed(function, CPU, record=record)
     for _ in range(3 * SEEN):
         torch.testing.assert_close(fast(*inputs_of(4)), expected_of(inputs_of(4)))
     (said,) = caplog.records
@@ -163,7 +164,7 @@ def test_a_warning_follows_where_one_of_many_fails(caplog):
     def later(function, inputs, device):
         return (record if not record.shapes else wrong)(function, inputs, device)
 
-    fast = Replayed(Scaled(), CPU, later)
+    fast = Replayed(Scaled(), CPU, record=later)
     for rows in (1, 2):
         for number in range(SEEN + 1):
             inputs = inputs_of(rows, seed=number)

@@ -17,7 +17,7 @@ NAN = [math.nan] * 4
 
 
 def run_of(overlap: list, score: list, present: list) -> PresenceRun:
-    return PresenceRun(np.array(overlap), np.array(score), np.array(present, dtype=bool))
+    return PresenceRun(np.array(overlap), np.array(score), np.array(present, dtype=float))
 
 
 def slow_curves(runs: list, thresholds: list) -> list:
@@ -50,7 +50,7 @@ def test_curves_equal_the_slow_implementation(seed):
         overlap = np.where(present, rng.random(frames), 0.0)
         score = np.where(rng.random(frames) > 0.2, rng.random(frames).round(2), -np.inf)
         score[0] = 1.0
-        runs.append(PresenceRun(overlap, score, present))
+        runs.append(PresenceRun(overlap, score, present.astype(float)))
     result = score_presence(runs)
     expected = slow_curves(runs, result.thresholds.tolist())
     np.testing.assert_allclose(result.precision, [p for p, _ in expected], atol=1e-12)

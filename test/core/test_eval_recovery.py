@@ -7,12 +7,12 @@ from mlss_core.evaluate.recovery import Return, returns_of, score_recovery
 
 
 def run_of(present: str, overlap: str) -> PresenceRun:
-    """Frames as characters: presence `1`/`0`; boxes `#` on target, `x` beside, `.` none."""
+    """By frame: seen `1`, a bit `.`, hidden `0`; a box `#` on target, `x` beside, `.` none."""
     boxes = np.array(list(overlap))
     return PresenceRun(
         np.where(boxes == "#", 0.8, 0.0),
         np.where(boxes == ".", -np.inf, 0.5),
-        np.array([character == "1" for character in present]),
+        np.array([{"1": 1.0, ".": 0.2, "0": 0.0}[character] for character in present]),
     )
 
 
@@ -32,7 +32,20 @@ def test_it_is_judged_three_seconds_after_the_return_or_when_it_leaves_again() -
     assert returns_of(run_of("1000001111", "#.....##xx"), 1) == [Return("wrong", 0)]
     assert returns_of(run_of("1000001111", "#.....###x"), 1) == [Return("right", 0)]
     twice = run_of("1000001100000111", "#.....##.....xxx")
-    assert [r.outcome for r in returns_of(twice, 10)] == ["right", "wrong"]
+    assert [r.outcome for r in returns_of(twice, 4)] == ["right", "wrong"]
+
+
+def test_a_target_is_back_once_half_of_it_is_seen() -> None:
+    # Glimpses neither end an absence nor make two of it.
+    run = run_of("11.000.00...111111", "##..........xx####")
+    assert returns_of(run, 10) == [Return("right", 2)]
+    assert returns_of(run_of("1100.00..........", "##....xxxxxxxxxxx"), 10) == []
+
+
+def test_a_view_of_less_than_half_a_second_is_not_judged() -> None:
+    away = "11" + "0" * 5
+    assert returns_of(run_of(away + "1" * 4, "##" + "." * 9), 10) == []
+    assert len(returns_of(run_of(away + "1" * 5, "##" + "." * 10), 10)) == 1
 
 
 def test_short_absences_and_endings_without_return_do_not_count() -> None:

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from mlss_core.model import MLSSNet
+from mlss_core.model.convolution import Convolution
 from mlss_core.model.correlation import (
     CorrelationFilter,
     cross_correlate,
@@ -103,3 +104,19 @@ def test_weighted_mean_minimises_the_summed_relative_entropy():
     for _ in range(200):
         other = (best.log() + 0.1 * torch.randn(6, generator=generator)).softmax(0)
         assert cost(other) >= cost(best)
+
+
+@pytest.mark.parametrize(
+    "conv", [Convolution(2, 8, 11, stride=2), Convolution(8, 12, 5, groups=2)], ids=str
+)
+def test_a_gpus_form_of_a_convolution_has_its_values_and_gradients(conv):
+    x = torch.randn(2, conv.in_channels, 31, 31, generator=torch.Generator().manual_seed(0))
+    found = []
+    for form in (conv.forward, conv.dense):
+        conv.zero_grad()
+        own = x.clone().requires_grad_()
+        y = form(own)
+        y.square().sum().backward()
+        found.append((y.detach(), own.grad, conv.weight.grad.clone(), conv.bias.grad.clone()))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)

@@ -96,7 +96,7 @@ def one_track(folder):
 def test_of_a_single_track_no_pair_is_called_another(tmp_path):
     pairs = dataset(one_track(tmp_path), hard_negative=0.0, easy_negative=1.0)
     assert pairs[0].positive.all()
-    assert not pairs[0].swappable.any()
+    assert (pairs[0].tracks == 0).all()
 
 
 def test_another_track_than_the_only_one_of_a_source_comes_from_the_others(crops):
@@ -108,7 +108,7 @@ def test_another_track_than_the_only_one_of_a_source_comes_from_the_others(crops
     }
 
 
-def test_neighbours_in_the_batch_are_swapped_where_they_show_different_tracks(crops):
+def test_a_batch_says_which_tracks_its_pairs_show(crops):
     pairs = dataset(crops, mix={"tracklets": 1.0}, easy_negative=0.5, hard_negative=0.2)
     tracks = []
     draw = pairs._draw
@@ -122,9 +122,8 @@ def test_neighbours_in_the_batch_are_swapped_where_they_show_different_tracks(cr
     seen = []
     for step in range(12):
         tracks.clear()
-        swappable = pairs[step].swappable.tolist()
-        assert swappable == [tracks[n][0] != tracks[n ^ 1][1] for n in range(4)]
-        seen += swappable
+        assert pairs[step].tracks.tolist() == [list(pair) for pair in tracks]
+        seen += [first == second for first, second in tracks]
     assert {True, False} == set(seen)
 
 

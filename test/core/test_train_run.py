@@ -6,10 +6,13 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from torch.nn.functional import softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 from training import small_crops, small_params, write_otb
 
 from mlss_core.errors import CheckpointError
+from mlss_core.model.backbone import Features
+from mlss_core.model.network import Templates
 from mlss_core.train import loop, processes
 from mlss_core.train.crops import CropLibrary
 from mlss_core.train.labels import make_labels
@@ -19,7 +22,7 @@ from mlss_core.train.loss import response_loss
 from mlss_core.train.optimizer import make_optimizer, multipliers
 from mlss_core.train.pairs import PairDataset
 from mlss_core.train.state import load_state, save_state
-from mlss_core.train.step import start_run, train_step, training_loss
+from mlss_core.train.step import hardest_foreign, start_run, train_step, training_loss
 
 CPU = torch.device("cpu")
 
@@ -53,8 +56,8 @@ def test_a_pair_of_one_track_is_no_swapped_negative(crops):
     network = start_run(params, CPU).network
     batch = PairDataset(CropLibrary(crops), params)[0]
     all_of_them, none, two = (
-        training_loss(network, batch._replace(swappable=torch.tensor(which)), params)
-        for which in ([True] * 4, [False] * 4, [True, True, False, False])
+        training_loss(network, batch._replace(tracks=torch.tensor([own, own]).T), params)
+        for own in ([0, 1, 2, 3], [0, 0, 0, 0], [0, 1, 2, 2])
     )
     assert none.swapped == 0
     assert none.loss == none.drawn
@@ -65,11 +68,30 @@ def test_swapped_negatives_hold_each_exemplar_against_its_neighbours_instance(cr
     params = small_params(crops, crops)
     network = start_run(params, CPU).network
     batch = PairDataset(CropLibrary(crops), params)[0]
-    batch = batch._replace(swappable=torch.ones(4, dtype=torch.bool))
+    batch = batch._replace(tracks=torch.arange(4)[:, None].expand(4, 2))
     score = network(batch.exemplar, batch.instance[[1, 0, 3, 2]]).fused
     labels = make_labels(batch.shift_px, torch.zeros(4, dtype=torch.bool), score.shape[-1])
     swapped = training_loss(network, batch, params).swapped
     torch.testing.assert_close(swapped, response_loss(score, labels))
+
+
+def test_of_a_group_the_foreign_instance_that_responds_most_is_the_negative(crops):
+    params = small_params(crops, crops, swapped_group=4)
+    network = start_run(params, CPU).network
+    batch = PairDataset(CropLibrary(crops), params)[0]
+    tracks = torch.tensor([[0, 0], [1, 1], [0, 0], [3, 3]])  # 0 and 2 are of one track
+    exemplar, instance = network.features(batch.exemplar), network.features(batch.instance)
+    templates = network.templates_from(exemplar)
+    found = hardest_foreign(network, templates, instance, tracks, 4)
+    for n, other in enumerate(found.tolist()):
+        own = Templates(*(level[n : n + 1].expand(4, -1, -1, -1) for level in templates))
+        wrong = softplus(network.respond_to(own, instance).fused).mean(dim=(1, 2, 3))
+        foreign = [k for k in range(4) if tracks[k, 1] != tracks[n, 0]]
+        assert other == max(foreign, key=lambda k: wrong[k])
+    hard = training_loss(network, batch._replace(tracks=tracks), params).swapped
+    score = network.respond_to(templates, Features(*(level[found] for level in instance))).fused
+    labels = make_labels(batch.shift_px, torch.zeros(4, dtype=torch.bool), score.shape[-1])
+    torch.testing.assert_close(hard, response_loss(score, labels))
 
 
 class _Calls(TorchDispatchMode):
