@@ -76,7 +76,7 @@ def cut_regions(
     """
     if search.resampling == "released":
         return _cut_as_released(pixels, regions, fills, patch_px, search, scales)
-    return cutter(pixels, regions, fills, patch_px)
+    return cutter(pixels, [region[:3] for region in regions], fills, patch_px)
 
 
 def _cut_as_released(

@@ -38,6 +38,8 @@ _MEETING = 60  # frames after which two that met are taken for told apart
 _BORN_ABOVE = 0.3  # score of a new thing
 _FAMILIAR = 12  # sightings from which on a thing explains a peak next to the target: texture of
 # the scene gives peaks for a few frames, and a target that moves past them must not be one of them
+_DOUBTED = 4  # frames in doubt after which the target may well be hidden; then it takes
+_FAMILIAR_IN_DOUBT = 4  # sightings
 _FORGOTTEN = 45  # frames unseen
 _MOST = 24  # things
 _BRIGHTER = 0.4  # score of a spot above a thing's from which on it is not that thing
@@ -50,22 +52,27 @@ def recognise(
     side: float,
     searching: bool,
     params: PresenceParams,
+    own_first: bool = True,
 ) -> Spot | None:
     """Choose the spot that is the target, if one is; remember the others.
 
     Args:
         where: is changed.
-        spots: of one frame; while not searching, the first is the search region's own peak.
+        spots: of one frame.
         side: square root of the area of the target's box, px.
         searching: the target is hidden, not just in doubt.
         params: thresholds.
+        own_first: while not searching, the first spot is the search region's own peak; else that
+            is no spot at all.
     """
     for thing in where.things:
         thing.advance()
     if where.meeting is not None:
         where.meeting.advance()
-    choose = _search if searching else _follow
-    chosen = choose(where, spots, side, params)
+    if searching:
+        chosen = _search(where, spots, side, params)
+    else:
+        chosen = _follow(where, spots, side, own_first)
     where.things = [thing for thing in where.things if thing.unseen <= _FORGOTTEN][-_MOST:]
     where.hidden += 1
     where.turn += 1
@@ -73,15 +80,17 @@ def recognise(
 
 
 def _follow(
-    where: Whereabouts, spots: Sequence[Spot], side: float, params: PresenceParams
+    where: Whereabouts, spots: Sequence[Spot], side: float, own_first: bool
 ) -> Spot | None:
     """Trust the search region's peak, faint or not, unless it is somebody else off the way."""
-    familiar = [t for t in where.things if t.seen >= _FAMILIAR and t.unseen <= GONE]
+    enough = _FAMILIAR if where.doubted < _DOUBTED else _FAMILIAR_IN_DOUBT
+    familiar = [t for t in where.things if t.seen >= enough and t.unseen <= GONE]
     own = [math.dist(spot[:2], where.expected()) / (_GATE * side) for spot in spots]
     pairs = _assign([*_distances(familiar, spots, side), own])
     mine = pairs.pop(len(familiar), None)
     explained = {n: familiar[row] for row, n in pairs.items()}
-    chosen = mine if 0 in explained and own[0] > 1 else 0  # what is near is trusted
+    somebody_else = not own_first or (0 in explained and own[0] > 1)  # what is near is trusted
+    chosen = mine if somebody_else else 0
     if chosen is not None and where.meeting is None:
         elsewhere = [thing for n, thing in explained.items() if n != chosen]
         free = [thing for thing in familiar if thing not in elsewhere]
@@ -134,6 +143,20 @@ def _one_near(
     return best if best is not None and near[best] < gate_px else None
 
 
+def patience(where: Whereabouts, params: PresenceParams) -> int:
+    """Frames after which a hidden target is taken up wherever something like it is about.
+
+    Few where one such thing is about and there was none before; more where others may be taken for
+    the target.
+    """
+    alike = [thing for thing in where.things if thing.score >= params.regain_near]
+    rivals = [thing for thing in alike if math.isinf(thing.off)]
+    unknown = sum(math.isfinite(t.off) and t.unseen <= GONE for t in alike)
+    if not rivals and unknown <= 1:
+        return 2 * params.lost_after
+    return params.open_after if unknown <= 1 else 2 * params.open_after
+
+
 def _search(
     where: Whereabouts, spots: Sequence[Spot], side: float, params: PresenceParams
 ) -> Spot | None:
@@ -146,9 +169,7 @@ def _search(
             thing.misfit = where.misfit(thing, side)
     if where.held not in where.things or where.held.unseen > GONE:
         where.held, where.trial = None, 0
-    unknown = sum(math.isfinite(thing.off) for thing in where.things)
-    patience = params.open_after if unknown == 1 else 2 * params.open_after
-    limit = params.misfit if where.hidden <= patience else math.inf
+    limit = params.misfit if where.hidden <= patience(where, params) else math.inf
     if where.held is not None:
         limit = min(limit, where.held.misfit - _BETTER)
     about = [

@@ -232,6 +232,14 @@ class PresenceParams(Checked):
     regain_above: float = param(
         0.6, "Score that takes a lost target up again anywhere else.", range=(0, 1)
     )
+    wide_view: float = param(
+        2.0,
+        "Side of a wide view in search regions. It shows others while the target is followed, and "
+        "the whole picture in few steps while it is lost.",
+        "search regions",
+        (1, 4),
+        source="docs/evaluation.md",
+    )
     search_windows: int = param(
         4, "Further regions searched per frame while a target is lost.", range=(0, 64)
     )
@@ -262,15 +270,11 @@ class PresenceParams(Checked):
     open_after: int = param(
         150,
         "Frames after which a hidden target is taken up wherever one thing like it, and not known "
-        "before, is about; twice as many where there are several.",
+        "before, is about; twice as many where there are several, and few where there was nothing "
+        "like it before.",
         "frames",
         (1, 100_000),
         source="ours: 5 s at 30 Hz",
-    )
-    doubt_windows: int = param(
-        2,
-        "Further regions searched per frame for others while a target is uncertain.",
-        range=(0, 64),
     )
     min_box_px: float = param(3.0, "Smallest side of an init box.", "px", (1, 1000))
 

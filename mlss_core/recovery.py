@@ -19,6 +19,7 @@ class Region(NamedTuple):
     cx: float
     cy: float
     side: float
+    wide: bool = False  # shows the target smaller than its search region does
 
 
 class Sighting(NamedTuple):
@@ -62,7 +63,7 @@ def regions_around(
     places = places[worth][far[worth].argsort(kind="stable")]
     count = min(count, len(places))
     chosen = [places[(turn * count + n) % len(places)].tolist() for n in range(count)]
-    return [middle, *(Region(x, y, middle.side) for x, y in chosen)]
+    return [middle, *(middle._replace(cx=x, cy=y) for x, y in chosen)]
 
 
 def best_sighting(regions: list[Region], responses: Tensor, search: SearchParams) -> Sighting:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mlss_core import response
 from mlss_core.model.network import Templates
 from mlss_core.network_params import NetworkParams
-from mlss_core.others import recognise
+from mlss_core.others import patience, recognise
 from mlss_core.params import TrackerParams
 from mlss_core.presence import TrackState, peak_score
 from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlss_core.runtime import InferenceNetwork
 
 _OVERLAP = 0.85  # of neighbouring responses, so that a peak on the border of one is inside another
+_PLAIN = 0.6  # score of a target that is seen so well that it cannot be the scenery
 _ONE = 0.35  # sides within which peaks are of one thing
 
 
@@ -49,36 +51,38 @@ def regions_of(
     reach = response_share(network) * middle.side
     if target.frozen_frames and presence.enabled:
         return regions_around(middle, reach, frame_hw, 0, presence.freeze_windows)
+    wide = middle._replace(side=presence.wide_view * middle.side, wide=True)
     if not searches_widely(target, presence):
         steps = target.scale_steps(search)
         own = [middle._replace(side=middle.side * search.scale_step**k) for k in steps]
-        if not presence.tells_others or target.state is TrackState.TRACKING:
+        if not presence.tells_others:
             return own
-        reach, turn = _OVERLAP * reach, target.where.turn
-        ring = (frame_hw, turn, presence.doubt_windows, 1.5 * reach)
-        return own + regions_around(middle, reach, *ring)[1:]
+        in_doubt = target.state is not TrackState.TRACKING
+        return [*own, wide] if in_doubt or target.looks_around(params) else own
     count = presence.search_windows
     if not presence.tells_others:
         return regions_around(middle, reach, frame_hw, target.lost_frames, count)
-    where, reach = target.where, _OVERLAP * reach
+    where, reach = target.where, _OVERLAP * presence.wide_view * reach
     within = math.dist(where.expected(), (where.x, where.y)) + where.reach() * target.side_px
-    anywhere = where.hidden > presence.open_after and where.held is None
+    anywhere = where.hidden > patience(where, presence) and where.held is None
     if anywhere:
         within = math.inf
-    expected = middle._replace(cx=where.expected()[0], cy=where.expected()[1])
+    x, y = where.expected()
     own = [] if where.held is None else [middle]
     own += [
         middle._replace(cx=thing.x, cy=thing.y)
         for thing in where.suspects(presence.misfit, anywhere)[: count // 2]
     ]
-    count -= len(own)
-    return own + regions_around(expected, reach, frame_hw, where.turn, count, within + reach)
+    count -= len(own) + 1
+    wide = wide._replace(cx=x, cy=y)
+    around = regions_around(wide, reach, frame_hw, where.turn, count, within + reach)
+    return [*own, middle._replace(cx=x, cy=y), *around]
 
 
 def look(
     patches: Tensor,
-    semantic: Tensor,
-    structural: Tensor,
+    templates: Templates,
+    targets: int,
     network: InferenceNetwork | OnnxNetwork,
     params: TrackerParams,
 ) -> Tensor:
@@ -86,8 +90,8 @@ def look(
 
     Args:
         patches: (N S, 1, P, P) of S regions of each of N targets.
-        semantic: templates (N, C, h, w),
-        structural: of both levels.
+        templates: N, or N S where regions have their own.
+        targets: N.
         network: does the work.
         params: of the tracker.
 
@@ -95,9 +99,8 @@ def look(
         Float32 on the network's device: what `find_peaks` gives for the search regions, the
         responses, and where others are told their `peak_qualities`. `as_seen` reads it.
     """
-    templates = Templates(semantic, structural)
     maps = network.respond_to(templates, network.features(patches)).fused.float().squeeze(1)
-    own = maps.unflatten(0, (len(semantic), -1))[:, : params.search.scales]
+    own = maps.unflatten(0, (targets, -1))[:, : params.search.scales]
     parts = [response.find_peaks(own, params.search), maps]
     if params.presence.tells_others:
         parts.append(peak_qualities(maps))
@@ -126,19 +129,27 @@ def sight(
     seen: Seen,
     params: TrackerParams,
     network: NetworkParams,
+    grey: np.ndarray,
 ) -> tuple[Sighting | None, float]:
     """Where a target is, from what is seen in its regions; and the score of that.
 
-    None: nothing that is seen is believed to be the target.
+    None: nothing that is seen is believed to be the target. `grey` is the frame, (H, W).
     """
     search, presence = params.search, params.presence
     widely = searches_widely(target, presence)
     own = regions[min(search.scales, len(regions)) // 2]
     if presence.tells_others and not target.frozen_frames:
         spots = [] if widely else [_spot(seen.peak, own, target, network)]
+        if target.state is TrackState.TRACKING and regions[-1].wide:
+            _see_wide(target, spots[0], regions[-1], seen.further[-1], network)
         spots += _further_spots(target, regions, seen.further, params, network)
         spots = _one_each(spots, _ONE * target.side_px)
-        spot = recognise(target.where, spots, target.side_px, widely, presence)
+        own_first = True
+        if widely or spots[0].score < _PLAIN:
+            moving = [spot for spot in spots if not _is_scenery(spot, target, grey)]
+            own_first = moving[:1] == spots[:1]
+            spots = moving
+        spot = recognise(target.where, spots, target.side_px, widely, presence, own_first)
         return (spot.sighting, spot.score) if spot else (None, 0.0)
     if not widely:
         return Sighting(seen.peak, own), _score(seen.peak, target, network)
@@ -160,19 +171,36 @@ def _further_spots(
         _spot(peak, region, target, network)
         for region, peaks in zip(regions, further, strict=True)
         for peak in peaks
+        if target.usual_wide.frames > 0 or not region.wide
     ]
     likely = [spot for spot in spots if spot.score >= params.presence.lost_below]
-    return sorted(likely, key=lambda spot: -spot.score)
+    return sorted(likely, key=lambda spot: (spot.sighting.region.wide, -spot.score))
+
+
+def _is_scenery(spot: Spot, target: Target, grey: np.ndarray) -> bool:
+    return target.scenery.shows(grey, target.box._replace(cx=spot.x, cy=spot.y))
+
+
+def _see_wide(
+    target: Target, own: Spot, region: Region, peaks: list[Peak], network: NetworkParams
+) -> None:
+    """Learn what is usual of the target in a wide view, where it is seen in its own as well."""
+    spots = [_spot(peak, region, target, network) for peak in peaks]
+    near = [spot for spot in spots if math.dist(spot[:2], own[:2]) < _ONE * target.side_px]
+    if near:
+        best = max(near, key=lambda spot: spot.sighting.peak.height).sighting.peak
+        target.usual_wide.see(best.quality, best.height)
 
 
 def _spot(peak: Peak, region: Region, target: Target, network: NetworkParams) -> Spot:
     to_frame = region.side * network.stride_px / network.patch_px
     x, y = region.cx + peak.offset_xy[0] * to_frame, region.cy + peak.offset_xy[1] * to_frame
-    return Spot(x, y, _score(peak, target, network), Sighting(peak, region))
+    return Spot(x, y, _score(peak, target, network, region.wide), Sighting(peak, region))
 
 
-def _score(peak: Peak, target: Target, network: NetworkParams) -> float:
-    return peak_score(peak.quality, peak.height, target.usual, network)
+def _score(peak: Peak, target: Target, network: NetworkParams, wide: bool = False) -> float:
+    usual = target.usual_wide if wide else target.usual
+    return peak_score(peak.quality, peak.height, usual, network)
 
 
 def _one_each(spots: list[Spot], apart_px: float) -> list[Spot]:
@@ -184,14 +212,24 @@ def _one_each(spots: list[Spot], apart_px: float) -> list[Spot]:
     return kept
 
 
-def compared_templates(targets: list[Target], first_share: float) -> Templates:
-    """Rolling templates with their share of the first ones; correlation is linear in both."""
+def compared_templates(
+    targets: list[Target], regions: list[list[Region]], first_share: float
+) -> Templates:
+    """Rolling templates with their share of the first ones; correlation is linear in both.
+
+    One for each target; where any of the regions is wide, one for each region.
+    """
+    any_wide = any(region.wide for own in regions for region in own)
+    each = [n + len(targets) * r.wide for n, own in enumerate(regions) for r in own]
     levels = []
     for level in range(len(Templates._fields)):
         rolling = torch.cat([target.templates[level] for target in targets])
         if first_share > 0:
             first = torch.cat([target.first_templates[level] for target in targets])
             rolling = torch.lerp(rolling, first, first_share)
+        if any_wide:
+            wide = [target.wide_templates[level] for target in targets]
+            rolling = torch.cat([rolling, *wide])[each]
         levels.append(rolling)
     return Templates(*levels)
 

@@ -15,7 +15,10 @@ from mlss_core.params import PresenceParams, SearchParams, TemplateParams, Track
 from mlss_core.patch import search_side
 from mlss_core.presence import TrackState, UsualPeak, next_state
 from mlss_core.recovery import Sighting
+from mlss_core.scenery import Scenery
 from mlss_core.whereabouts import Whereabouts
+
+_WIDE_EVERY = 4  # frames: others of a target's kind do not go far in a tenth of a second
 
 
 @dataclass
@@ -30,10 +33,13 @@ class Target:
     templates: Templates  # batch of one
     fill: float  # grey level outside the frame, from the first frame
     first_templates: Templates
+    wide_templates: Templates  # of the first frame too, for wide views
     first_look: FirstLook | None  # None without a box head
+    scenery: Scenery
     first_frame: np.ndarray | None = None  # what it was learnt from, (H, W) grey, for a few frames
     where: Whereabouts = field(init=False)
     usual: UsualPeak = field(default_factory=UsualPeak)
+    usual_wide: UsualPeak = field(default_factory=UsualPeak)
     updates: int = 0  # frames in which it was searched
     score: float = 1.0
     state: TrackState = TrackState.TRACKING
@@ -48,12 +54,18 @@ class Target:
     def learn_anew(self, first: Target) -> None:
         """Take over what `first` looks like, and keep the place."""
         self.templates, self.first_templates = first.templates, first.first_templates
-        self.first_look, self.fill, self.usual = first.first_look, first.fill, UsualPeak()
+        self.wide_templates = first.wide_templates
+        self.first_look, self.fill = first.first_look, first.fill
+        self.usual, self.usual_wide = UsualPeak(), UsualPeak()
 
     @property
     def side_px(self) -> float:
         """Square root of the box's area."""
         return math.sqrt(self.box.w * self.box.h)
+
+    def looks_around(self, params: TrackerParams) -> bool:
+        """Whether a wide view is searched for others in this frame."""
+        return params.presence.tells_others and self.updates % _WIDE_EVERY == 1
 
     def scale_steps(self, search: SearchParams) -> list[int]:
         """Powers of the scale step searched in this frame; that of no change is number S // 2."""

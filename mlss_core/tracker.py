@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from mlss_core.recovery import Region, Sighting
 from mlss_core.refine import BoxRefiner
 from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
+from mlss_core.scenery import KEPT_EVERY, Scenery
 from mlss_core.search import alike, as_seen, compared_templates, look, regions_of, sight
 from mlss_core.target import Target, expect_step, roll_templates, settle, take_box, take_sighting
 from mlss_core.thermal import DEAD_AFTER_FRAMES, ThermalNormalizer
@@ -153,11 +155,14 @@ class MLSSTracker:
         self.learn()
         pixels = self._upload(grey)
         exemplar_sizes = [target.size_px for target in targets]
-        for target, (sighting, score) in zip(targets, self._search(targets, pixels), strict=True):
+        sightings = self._search(targets, pixels, grey)
+        for target, (sighting, score) in zip(targets, sightings, strict=True):
             take_sighting(target, sighting, score, self._cell_share, self.params, grey.shape)
             target.updates += 1
         self._refine_boxes(targets, pixels)
         settle(targets, self.params.presence)
+        if only is None:
+            self._keep_scenery(targets, grey)
         self._cut_exemplars(targets, exemplar_sizes, pixels)
         return [self._result(target, target.state) for target in targets]
 
@@ -191,15 +196,23 @@ class MLSSTracker:
     def _start_stream(self) -> None:
         self._normalize = ThermalNormalizer(self.params.thermal)
         self._ego_motion = EgoMotion()
+        self._frames = 0
 
     def _first_sight(self, target_id: str, grey: np.ndarray, box: Box) -> Target:
         size_px = search_side(box.w, box.h, self.params.search.context)
         pixels = self._upload(grey)
         fill = float(pixels.mean())
-        exemplar = self._cut([self._exemplar_at(box, size_px)], [fill], pixels)
-        first = self._network.templates_from(self._network.features(exemplar))
+        own = self._exemplar_at(box, size_px)
+        wide = own._replace(side=self.params.presence.wide_view * own.side)
+        first, around = (
+            self._network.templates_from(self._network.features(self._cut([at], [fill], pixels)))
+            for at in (own, wide)
+        )
         look = self._refiner.remember(pixels, box, fill) if self._refiner else None
-        return Target(target_id, box, size_px, box, size_px, first, fill, first, look, grey)
+        return Target(
+            target_id, box, size_px, box, size_px, first, fill, first, around, look,
+            Scenery(grey, box), grey,
+        )  # fmt: skip
 
     def _forget_dead_pixels(self, targets: list[Target]) -> None:
         """Pixels prove dead some frames after a target was learnt with them: learn it anew."""
@@ -212,6 +225,16 @@ class MLSSTracker:
                 self._unlearnt = [pair for pair in self._unlearnt if pair[0] is not target]
             if target.updates >= DEAD_AFTER_FRAMES:
                 target.first_frame = None
+
+    def _keep_scenery(self, targets: list[Target], grey: np.ndarray) -> None:
+        """Keep this frame now and then for targets that are surely seen: all keep the same."""
+        self._frames += 1
+        if self._frames % KEPT_EVERY:
+            return
+        for target in targets:
+            seen = target.state is TrackState.TRACKING
+            if seen and target.score >= self.params.presence.regain_near:
+                target.scenery.keep(grey, target.box)
 
     def _upload(self, grey: np.ndarray) -> Tensor:
         """The frame where its patches are cut: once on the device, all crops from there."""
@@ -230,7 +253,7 @@ class MLSSTracker:
             )
 
     def _search(
-        self, targets: list[Target], pixels: Tensor
+        self, targets: list[Target], pixels: Tensor, grey: np.ndarray
     ) -> list[tuple[Sighting | None, float]]:
         """Correlate every target with its regions."""
         network, share = self._network.params, self.params.template.first_share
@@ -238,19 +261,23 @@ class MLSSTracker:
         sightings: dict[int, tuple[Sighting | None, float]] = {}
         for group in alike(regions):
             own = [targets[n] for n in group]
-            every = [region for n in group for region in regions[n]]
-            fills = [target.fill for target in own for _ in regions[group[0]]]
-            patches = self._cut(every, fills, pixels, self.params.search.scales)
-            found = self._look(patches, *compared_templates(own, share)).cpu()  # waits here
+            every = [regions[n] for n in group]
+            fills = [target.fill for target in own for _ in every[0]]
+            patches = self._cut(list(chain(*every)), fills, pixels, self.params.search.scales)
+            templates = compared_templates(own, every, share)
+            found = self._look(patches, *templates, targets=len(own)).cpu()  # waits here
             every_seen = as_seen(found, len(own), network.response_cells, self.params)
             for n, target, seen in zip(group, own, every_seen, strict=True):
-                sightings[n] = sight(target, regions[n], seen, self.params, network)
+                sightings[n] = sight(target, regions[n], seen, self.params, network, grey)
         every_sighting = [sightings[n] for n in range(len(targets))]
         self.last_peaks = [sighting.peak for sighting, _ in every_sighting if sighting is not None]
         return every_sighting
 
-    def _look_now(self, patches: Tensor, semantic: Tensor, structural: Tensor) -> Tensor:
-        return look(patches, semantic, structural, self._network, self.params)
+    def _look_now(
+        self, patches: Tensor, semantic: Tensor, structural: Tensor, targets: int
+    ) -> Tensor:
+        templates = Templates(semantic, structural)
+        return look(patches, templates, targets, self._network, self.params)
 
     def _refine_boxes(self, targets: list[Target], pixels: Tensor) -> None:
         """Let the boxes of targets that are surely seen follow their outlines."""

@@ -78,6 +78,25 @@ def test_what_was_seen_for_a_few_frames_takes_no_peak_from_the_target():
     assert recognise(where, leap, SIDE, False, PARAMS) is leap[0]
 
 
+def test_in_doubt_what_was_seen_for_a_few_frames_takes_the_peak():
+    where = followed()
+    for n in range(41, 46):  # somebody comes up beside the target,
+        seen = [spot(n), spot(70.0)]
+        where.settle(recognise(where, seen, SIDE, False, PARAMS).x, 0.0, steady=True)
+    for n in range(46, 51):  # which fades away behind something
+        seen = [spot(n, score=0.1), spot(70.0)]
+        recognise(where, seen, SIDE, False, PARAMS)
+        where.doubted += 1
+    assert recognise(where, [spot(69.5)], SIDE, False, PARAMS) is None
+
+
+def test_where_the_search_regions_own_peak_is_no_spot_only_what_is_near_is_followed():
+    far, near = spot(62.0), spot(43.0, score=0.2)
+    assert recognise(followed(), [far], SIDE, False, PARAMS, own_first=False) is None
+    seen = [far, near]
+    assert recognise(followed(), seen, SIDE, False, PARAMS, own_first=False) is near
+
+
 def test_peak_near_the_expected_place_is_the_target_though_an_other_is_expected_there():
     def across(n):
         return 80.0 - n  # meets the target at 40
@@ -95,7 +114,7 @@ def test_unknown_peak_is_followed_however_faint():
 def test_where_a_target_was_last_seen_is_no_place_of_a_faint_peak():
     presence = PresenceParams()
     box = Box(40.0, 0.0, SIDE, SIDE)
-    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None)
+    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None, None, None)
     target.state, target.box = TrackState.UNCERTAIN, box._replace(cx=45.0)
     target.score = presence.lost_below - 0.01
     settle([target], presence)
@@ -108,7 +127,7 @@ def test_where_a_target_was_last_seen_is_no_place_of_a_faint_peak():
 def doubtful(where):
     """The target of `where`, in doubt."""
     box = Box(where.x, where.y, SIDE, SIDE)
-    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None)
+    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None, None, None)
     target.state, target.where = TrackState.UNCERTAIN, where
     return target
 
@@ -172,16 +191,16 @@ def test_hidden_target_is_taken_up_on_its_way_at_its_speed():
 
 
 def test_what_is_seen_where_the_target_cannot_be_is_somebody_else_wherever_it_goes():
-    where = followed()
+    where = followed(others=[lambda n: 300.0])  # it is not the only one of its kind
 
     def walks_in(n):
         return (100.0 - 1.0 * n,)  # meets the expected place after some 40 frames
 
-    assert hide(where, 55, [walks_in]) == [None] * 55
+    assert hide(where, 55, [walks_in, lambda n: (300.0, 0.0)]) == [None] * 55
 
 
 def test_what_comes_against_the_targets_direction_is_somebody_else():
-    where = followed()
+    where = followed(others=[lambda n: 300.0])
     hide(where, 20)
 
     def against(n):
@@ -245,13 +264,25 @@ def test_what_may_be_the_target_is_looked_at_until_its_speed_is_known():
     assert len(where.suspects(PARAMS.misfit, anywhere=True)) == 2
 
 
-@pytest.mark.parametrize(("count", "patience"), [(1, 1), (2, 2)])
-def test_far_away_it_is_taken_up_in_time_sooner_when_nothing_else_is_about(count, patience):
+def places(*columns):
+    return [lambda n, y=y: (300.0, y) for y in columns]
+
+
+@pytest.mark.parametrize(
+    ("new", "faint", "patience"),
+    [
+        (places(0.0), [], 2 * PARAMS.lost_after),  # the only thing like it
+        (places(0.0), places(200.0), 2 * PARAMS.lost_after),
+        (places(0.0, 200.0), [], 2 * PARAMS.open_after),
+    ],
+)
+def test_far_away_it_is_taken_up_in_time_sooner_when_nothing_else_is_about(new, faint, patience):
     where = followed()
-    far = [lambda n: (300.0, 0.0), lambda n: (300.0, 200.0)][:count]
-    until = patience * PARAMS.open_after
-    assert not any(hide(where, until, far))
-    assert any(hide(where, 5, far))
+    about = [spot(*place(0)) for place in new] + [spot(*place(0), 0.35) for place in faint]
+    for n in range(patience + 8):
+        chosen = recognise(where, about, SIDE, True, PARAMS)
+        assert chosen is None or n >= patience
+    assert chosen is about[0]
 
 
 def test_far_away_the_only_new_thing_is_taken_up_though_known_others_are_about():

@@ -1,0 +1,76 @@
+"""Whether something that looks like the target was there before: then it is a part of the scene.
+
+A search that finds its target no more finds the wall in front of it, faintly, and would learn it.
+But the wall was in the picture before the target came there. So does somebody who stands still.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mlss_core.box import Box
+
+KEPT_EVERY = 30  # frames from one picture that is kept to the next: a second at 30 Hz
+_SIDE_PX = 24  # longer side of the patches that are compared, at most
+_LEAST_PX = 8  # side of a patch in the frame, at least
+_BLUR_PX = 1.0  # against noise, of which a plain wall shows little else
+# How far the camera may have moved the scene meanwhile.
+_REACH = 0.5  # sides,
+_REACH_PX = 6  # and px more
+_OWN = 0.7  # sides around the target's place of then, where it would be found itself
+_ALIKE = 0.9  # correlation from which on two patches show the same
+_BETTER = 0.1  # correlation above that with the target of then
+
+
+class Picture(NamedTuple):
+    """A frame in which the target was surely seen."""
+
+    grey: np.ndarray  # (H, W) float32
+    box: Box
+
+
+class Scenery:
+    """Pictures of one or two seconds ago."""
+
+    def __init__(self, grey: np.ndarray, box: Box) -> None:
+        self._kept = deque([Picture(grey, box)], maxlen=2)
+
+    def keep(self, grey: np.ndarray, box: Box) -> None:
+        """Keep a frame (H, W) in which the target is surely seen, in place of the oldest."""
+        self._kept.append(Picture(grey, box))
+
+    def shows(self, grey: np.ndarray, box: Box) -> bool:
+        """Whether what `box` holds in the frame `grey` was there before, beside the target."""
+        then = self._kept[0]
+        height, width = grey.shape
+        w, h = max(round(box.w), _LEAST_PX), max(round(box.h), _LEAST_PX)
+        left, top = round(box.cx - w / 2), round(box.cy - h / 2)
+        side = math.sqrt(box.w * box.h)
+        reach = round(_REACH * side) + _REACH_PX
+        if left < reach or top < reach or left + w + reach > width or top + h + reach > height:
+            return False  # too near to the border to tell
+        patch = grey[top : top + h, left : left + w]
+        around = then.grey[top - reach : top + h + reach, left - reach : left + w + reach]
+        zoom = min(1.0, _SIDE_PX / max(patch.shape))
+        patch, around = (_smooth(part, zoom) for part in (patch, around))
+        found = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
+        rows, columns = np.mgrid[: found.shape[0], : found.shape[1]]
+        x = box.cx - reach + columns / zoom - then.box.cx
+        y = box.cy - reach + rows / zoom - then.box.cy
+        own = np.hypot(x, y) < _OWN * side
+        if own.all():
+            return False  # the target has not left its place
+        itself = found[own].max(initial=-1.0)
+        return bool(found[~own].max() >= max(_ALIKE, itself + _BETTER))
+
+
+def _smooth(part: np.ndarray, zoom: float) -> np.ndarray:
+    part = cv2.GaussianBlur(part, (0, 0), _BLUR_PX)
+    if zoom < 1:
+        part = cv2.resize(part, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    return part
