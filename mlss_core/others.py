@@ -43,6 +43,7 @@ _FAMILIAR_IN_DOUBT = 4  # sightings
 _FORGOTTEN = 45  # frames unseen
 _MOST = 24  # things
 _BRIGHTER = 0.4  # score of a spot above a thing's from which on it is not that thing
+_LOOSER = 60.0  # frames hidden after which twice the misfit is allowed, and so on
 _BETTER = 0.3  # sides by which a thing must fit better than the one on trial
 
 
@@ -157,6 +158,13 @@ def patience(where: Whereabouts, params: PresenceParams) -> int:
     return params.open_after if unknown <= 1 else 2 * params.open_after
 
 
+def misfit_limit(where: Whereabouts, params: PresenceParams) -> float:
+    """Sides by which what is taken for a hidden target may differ from its way and speed."""
+    if where.hidden > patience(where, params):
+        return math.inf
+    return params.misfit * (1 + where.hidden / _LOOSER)
+
+
 def _search(
     where: Whereabouts, spots: Sequence[Spot], side: float, params: PresenceParams
 ) -> Spot | None:
@@ -169,7 +177,7 @@ def _search(
             thing.misfit = where.misfit(thing, side)
     if where.held not in where.things or where.held.unseen > GONE:
         where.held, where.trial = None, 0
-    limit = params.misfit if where.hidden <= patience(where, params) else math.inf
+    limit = misfit_limit(where, params)
     if where.held is not None:
         limit = min(limit, where.held.misfit - _BETTER)
     about = [

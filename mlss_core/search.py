@@ -12,7 +12,7 @@ from torch import Tensor
 from mlss_core import response
 from mlss_core.model.network import Templates
 from mlss_core.network_params import NetworkParams
-from mlss_core.others import patience, recognise
+from mlss_core.others import misfit_limit, recognise
 from mlss_core.params import TrackerParams
 from mlss_core.presence import TrackState, peak_score
 from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
@@ -64,14 +64,15 @@ def regions_of(
         return regions_around(middle, reach, frame_hw, target.lost_frames, count)
     where, reach = target.where, _OVERLAP * presence.wide_view * reach
     within = math.dist(where.expected(), (where.x, where.y)) + where.reach() * target.side_px
-    anywhere = where.hidden > patience(where, presence) and where.held is None
+    limit = misfit_limit(where, presence)
+    anywhere = math.isinf(limit) and where.held is None
     if anywhere:
         within = math.inf
     x, y = where.expected()
     own = [] if where.held is None else [middle]
     own += [
         middle._replace(cx=thing.x, cy=thing.y)
-        for thing in where.suspects(presence.misfit, anywhere)[: count // 2]
+        for thing in where.suspects(limit, anywhere)[: count // 2]
     ]
     count -= len(own) + 1
     wide = wide._replace(cx=x, cy=y)

@@ -20,7 +20,7 @@ from mlss_core.cli import main as mlss
 from mlss_core.evaluate.metrics import score_sequence
 from mlss_core.sequences import find_sequences, load_sequence
 
-PICTURE = ["--width", "320", "--height", "256", "--frames", "240"]
+PICTURE = ["--width", "320", "--height", "256"]
 HIDDEN_S = (1.0, 2.0, 3.0)
 
 
@@ -73,9 +73,19 @@ def main() -> None:
         hidden = ["--occlusion", "1", "--occlusions", "1", "--occlusion-s", str(seconds)]
         simulate(
             out / "occlusion" / f"{seconds:.0f}s", scenes, args.seed + 20 * n, *PICTURE, *hidden,
-            "--distractors", "3", "--lookalikes", "0",
+            "--frames", "360", "--distractors", "3", "--lookalikes", "0",
         )  # fmt: skip
-    open_air = [*PICTURE, "--occlusion", "0", "--occlusions", "0", "--distractors", "1"]
+    open_air = [
+        *PICTURE,
+        "--frames",
+        "240",
+        "--occlusion",
+        "0",
+        "--occlusions",
+        "0",
+        "--distractors",
+        "1",
+    ]
     simulate(out / "steady", scenes, 7300, *open_air, "--bits", "8", "--freezes", "0")
     simulate(out / "raw", scenes, 7300, *open_air, "--bits", "16", "--freezes", "0")
     simulate(

@@ -209,6 +209,23 @@ def test_what_comes_against_the_targets_direction_is_somebody_else():
     assert hide(where, 12, [against]) == [None] * 12
 
 
+@pytest.mark.parametrize(("frames", "taken"), [(10, False), (75, True)])
+def test_the_longer_it_is_hidden_the_farther_off_its_way_it_may_come_up(frames, taken):
+    where = followed(others=[lambda n: 300.0])
+
+    def rival(n):
+        return 300.0, 0.0
+
+    def aside(n):
+        return 60.0 + 0.3 * n, 38.0  # 1.9 sides beside the way
+
+    params = dataclasses.replace(PARAMS, open_after=200)
+    for n in range(frames + 12):
+        about = [spot(*rival(n))] + ([spot(*aside(n))] if n >= frames else [])
+        chosen = recognise(where, about, SIDE, True, params)
+    assert (chosen is about[-1]) == taken
+
+
 def test_one_on_trial_is_given_up_for_one_that_fits_better():
     where = followed()
     hide(where, 20)
