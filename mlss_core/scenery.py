@@ -23,7 +23,7 @@ _BLUR_PX = 1.0  # against noise, of which a plain wall shows little else
 _REACH = 0.5  # sides,
 _REACH_PX = 6  # and px more
 _OWN = 0.7  # sides around the target's place of then, where it would be found itself
-_ALIKE = 0.9  # correlation from which on two patches show the same
+_ALIKE = 0.85  # correlation from which on two patches show the same
 _BETTER = 0.1  # correlation above that with the target of then
 
 

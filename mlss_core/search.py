@@ -14,6 +14,7 @@ from mlss_core.model.network import Templates
 from mlss_core.network_params import NetworkParams
 from mlss_core.others import misfit_limit, recognise
 from mlss_core.params import TrackerParams
+from mlss_core.patch import upload
 from mlss_core.presence import TrackState, peak_score
 from mlss_core.recovery import Region, Sighting, best_sighting, regions_around
 from mlss_core.response import Peak, as_peaks, further_peaks, peak_qualities
@@ -221,7 +222,7 @@ def compared_templates(
     One for each target; where any of the regions is wide, one for each region.
     """
     any_wide = any(region.wide for own in regions for region in own)
-    each = [n + len(targets) * r.wide for n, own in enumerate(regions) for r in own]
+    each = torch.tensor([n + len(targets) * r.wide for n, own in enumerate(regions) for r in own])
     levels = []
     for level in range(len(Templates._fields)):
         rolling = torch.cat([target.templates[level] for target in targets])
@@ -230,7 +231,7 @@ def compared_templates(
             rolling = torch.lerp(rolling, first, first_share)
         if any_wide:
             wide = [target.wide_templates[level] for target in targets]
-            rolling = torch.cat([rolling, *wide])[each]
+            rolling = torch.cat([rolling, *wide])[upload(each, rolling.device)]
         levels.append(rolling)
     return Templates(*levels)
 
