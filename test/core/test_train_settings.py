@@ -12,7 +12,13 @@ from mlss_core.train.params import load_train_params
 
 
 @pytest.mark.parametrize(
-    ("name", "batch"), [("train.yaml", 24), ("train_reference.yaml", 8), ("box_head.yaml", 64)]
+    ("name", "batch"),
+    [
+        ("train.yaml", 24),
+        ("fine_tune.yaml", 48),
+        ("train_reference.yaml", 8),
+        ("box_head.yaml", 64),
+    ],
 )
 def test_configs_of_the_project_load(name, batch):
     assert load_train_params(Path(__file__).parents[2] / "config" / name).batch == batch
