@@ -42,9 +42,8 @@ class Backbone(nn.Module):
 
     def forward(self, patch: Tensor) -> Features:
         """Network input (B, C, 255, 255) -> Features."""
-        # ReLU after the maximum, of a quarter of the values; the released order gives the same.
-        x = self.relu(self.pool1(self.bn1(self.conv1(patch))))  # (B, 96, 61, 61)
-        x = self.relu(self.pool2(self.bn2(self.conv2(x))))  # (B, 256, 55, 55)
+        x = self.pool1(self.relu(self.bn1(self.conv1(patch))))  # (B, 96, 61, 61)
+        x = self.pool2(self.relu(self.bn2(self.conv2(x))))  # (B, 256, 55, 55)
         conv3 = self.conv3(x)  # (B, 384, 53, 53)
         structural = self.reduce(conv3)  # (B, 64, 53, 53)
         x = self.relu(self.bn3(conv3))

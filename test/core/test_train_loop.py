@@ -257,7 +257,7 @@ def test_missing_crops_are_an_error_that_says_what_to_do(tmp_path):
 
 
 def test_odd_batch_is_refused(crops, tmp_path):
-    with pytest.raises(ConfigError, match="even"):
+    with pytest.raises(ConfigError, match="whole groups of 2"):
         train(small_params(crops, tmp_path / "run", batch=3))
 
 
