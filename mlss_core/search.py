@@ -75,9 +75,9 @@ def regions_of(
         middle._replace(cx=thing.x, cy=thing.y)
         for thing in where.suspects(limit, anywhere)[: count // 2]
     ]
-    count -= len(own) + 1
-    wide = wide._replace(cx=x, cy=y)
-    around = regions_around(wide, reach, frame_hw, where.turn, count, within + reach)
+    count = max(count - len(own), 0)
+    grid = (reach, frame_hw, where.turn, count - 1, within + reach)
+    around = regions_around(wide._replace(cx=x, cy=y), *grid)[:count]
     return [*own, middle._replace(cx=x, cy=y), *around]
 
 
@@ -142,7 +142,7 @@ def sight(
     own = regions[min(search.scales, len(regions)) // 2]
     if presence.tells_others and not target.frozen_frames:
         spots = [] if widely else [_spot(seen.peak, own, target, network)]
-        if target.state is TrackState.TRACKING and regions[-1].wide:
+        if spots and target.state is TrackState.TRACKING and regions[-1].wide:
             _see_wide(target, spots[0], regions[-1], seen.further[-1], network)
         spots += _further_spots(target, regions, seen.further, params, network)
         spots = _one_each(spots, _ONE * target.side_px)

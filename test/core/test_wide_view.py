@@ -77,6 +77,17 @@ def test_a_lost_target_is_looked_for_in_the_whole_picture_within_few_frames(targ
     assert seen.all()
 
 
+@pytest.mark.parametrize("windows", [0, 1, 2, 6])
+def test_no_more_further_regions_are_searched_than_asked_for(target, windows):
+    params = TrackerParams(presence=PresenceParams(search_windows=windows))
+    target.state = TrackState.LOST
+    target.where.hidden = PARAMS.presence.open_after
+    for target.where.turn in range(3):
+        first, *further = regions(target, params)
+        assert not first.wide
+        assert [region.wide for region in further] == [True] * windows
+
+
 def test_every_region_is_compared_with_the_templates_of_its_view(target):
     own, wide = Region(0, 0, 80.0), Region(0, 0, 160.0, wide=True)
     for share in (0.0, 0.3):
