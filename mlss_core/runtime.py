@@ -12,14 +12,10 @@ from torch import Tensor, nn
 from mlss_core.errors import ConfigError, FrameError
 from mlss_core.int8 import int8_computes, to_int8
 from mlss_core.model.backbone import Backbone, Features
-from mlss_core.model.convolution import (
-    Convolution,
-    dense_weight,
-    odd_sides,
-    pixels_by_twos,
-)
+from mlss_core.model.convolution import Convolution
 from mlss_core.model.network import MLSSNet, Responses, Templates
 from mlss_core.params import PRECISIONS
+from mlss_core.tensor_cores import TensorCoreBackbone
 
 _DTYPES = {
     "fp32": torch.float32,
@@ -92,27 +88,6 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(text.partition("flags")[2].partition("\n")[0].split())
 
 
-def suit_tensor_cores(backbone: Backbone) -> None:
-    """Give a folded backbone's convolutions the forms that a GPU's matrix units compute fastest.
-
-    Two groups become one with zeros between them, and conv1, of stride 2 and one channel, reads
-    four channels: pixels by twos. The values are the same.
-    """
-    for name in ("conv2", "conv4", "conv5"):
-        conv = getattr(backbone, name)
-        dense = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size)
-        dense.weight.data, dense.bias = dense_weight(conv.weight.detach(), conv.groups), conv.bias
-        setattr(backbone, name, dense)
-    conv, (rows, columns) = backbone.conv1, odd_sides(backbone.conv1)
-    weight = pixels_by_twos(conv.weight.detach(), (rows, columns))
-    wide = nn.Conv2d(weight.shape[1], conv.out_channels, (weight.shape[2], weight.shape[3]))
-    wide.weight.data, wide.bias = weight, conv.bias
-    by_twos = nn.ZeroPad2d((0, columns, 0, rows)), nn.PixelUnshuffle(2)
-    backbone.conv1 = nn.Sequential(*by_twos, wide)  # type: ignore[assignment]
-    backbone.requires_grad_(requires_grad=False)
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
 class InferenceNetwork:
     """MLSSNet made fast; what it computes changes by rounding alone.
 
@@ -133,13 +108,15 @@ class InferenceNetwork:
         self._plain = plain
         if not plain:
             _fold(self.network)
-            self.network.backbone.to(dtype)
-            self.network.backbone.bn3.float()  # not folded: conv3 is also read before it
+            if device.type == "cuda" and precision != "fp32":
+                dense = TensorCoreBackbone(self.network.backbone)
+                self.network.backbone = dense.to(dtype)  # type: ignore[assignment]
+            else:
+                self.network.backbone.to(dtype)
+                self.network.backbone.bn3.float()  # not folded: conv3 is also read before it
             self.network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if precision == "int8":
                 to_int8(self.network.backbone)
-            elif device.type == "cuda" and precision != "fp32":
-                suit_tensor_cores(self.network.backbone)
         self.network.to(device)
         backbone = self.network.backbone
         self._forward = partial(_forward, backbone, self.params.grey_offset, dtype)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-_HALVES = (torch.float16, torch.bfloat16)
+HALVES = (torch.float16, torch.bfloat16)
 
 
 class Convolution(nn.Conv2d):
@@ -17,7 +17,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D, H', W')."""
-        halves = x.dtype in _HALVES or torch.is_autocast_enabled(x.device.type)
+        halves = x.dtype in HALVES or torch.is_autocast_enabled(x.device.type)
         return self.dense(x) if x.is_cuda and halves else super().forward(x)
 
     def dense(self, x: Tensor) -> Tensor:

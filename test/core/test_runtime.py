@@ -19,9 +19,9 @@ from mlss_core.runtime import (
     choose_device,
     choose_precision,
     cpu_multiplies_int8,
-    suit_tensor_cores,
 )
 from mlss_core.sequences import load_sequence
+from mlss_core.tensor_cores import TensorCoreBackbone
 from mlss_core.tracker import MLSSTracker
 
 CPU = torch.device("cpu")
@@ -42,22 +42,33 @@ def test_folded_network_computes_what_the_plain_one_does(params):
 
 
 @pytest.mark.parametrize("params", [NetworkParams(), released_network_params()])
-def test_convolutions_that_suit_tensor_cores_compute_the_same(params):
+def test_a_backbone_for_tensor_cores_computes_the_same(params):
     patches, _ = seeded_patches()
     network = InferenceNetwork(seeded_network(params, seed=2), CPU, "fp32")
     expected = network.features(patches)
-    suit_tensor_cores(network.network.backbone)
-    assert network.network.backbone.conv4.groups == 1
-    for a, b in zip(expected, network.features(patches), strict=True):
+    centred = patches - network.params.grey_offset
+    for a, b in zip(expected, TensorCoreBackbone(network.network.backbone)(centred), strict=True):
         assert torch.linalg.vector_norm(a - b) < 1e-5 * torch.linalg.vector_norm(a)
 
 
-def test_nothing_of_what_suits_tensor_cores_stays_behind_when_it_is_moved():
-    backbone = InferenceNetwork(seeded_network(NetworkParams()), CPU, "fp32").network.backbone
-    suit_tensor_cores(backbone)
+def test_nothing_of_a_backbone_for_tensor_cores_stays_behind_when_it_is_moved():
+    network = InferenceNetwork(seeded_network(NetworkParams()), CPU, "fp32")
+    backbone = TensorCoreBackbone(network.network.backbone)
     backbone.double()  # moves what a device would: a tensor that stays is of another type
     levels = backbone(torch.zeros(1, 1, 255, 255, dtype=torch.float64))
     assert {level.dtype for level in levels} == {torch.float64}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_tensor_cores_compute_what_float32_does(precision):
+    network, (patches, _) = load_network(), seeded_patches()
+    exact = InferenceNetwork(network, CPU, "fp32").features(patches)
+    fast = InferenceNetwork(network, torch.device("cuda"), precision)
+    assert isinstance(fast.network.backbone, TensorCoreBackbone)
+    for a, b in zip(exact, fast.features(patches), strict=True):
+        error = torch.linalg.vector_norm(a - b.cpu()) / torch.linalg.vector_norm(a)
+        assert 1e-5 < error < 0.02  # rounded, and no more than that
 
 
 def test_preparing_a_network_leaves_the_given_one_alone():
