@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
@@ -115,11 +116,11 @@ def further_peaks(responses: Tensor, qualities: Tensor, scale_index: int = 0) ->
         One list of peaks per response.
     """
     middle = (responses.shape[-1] - 1) / 2
-    found: list[list[Peak]] = [[] for _ in responses]
-    places = (~qualities.isnan()).nonzero()
-    own = places.unbind(dim=1)
-    values = zip(responses[own].tolist(), qualities[own].tolist(), strict=True)
-    for (n, row, column), (height, quality) in zip(places.tolist(), values, strict=True):
+    found: list[list[Peak]] = [[] for _ in range(len(responses))]
+    heights, ratios = responses.numpy(), qualities.numpy()  # torch would wait for its threads here
+    cells = np.unravel_index(np.flatnonzero(~np.isnan(ratios)), ratios.shape)
+    values = (each.tolist() for each in (*cells, heights[cells], ratios[cells]))
+    for n, row, column, height, quality in zip(*values, strict=True):
         offset_xy = (column - middle, row - middle)
         found[n].append(Peak(scale_index, row, column, offset_xy, height, quality))
     return found

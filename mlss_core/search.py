@@ -187,17 +187,21 @@ def _see_wide(
     target: Target, own: Spot, region: Region, peaks: list[Peak], network: NetworkParams
 ) -> None:
     """Learn what is usual of the target in a wide view, where it is seen in its own as well."""
-    spots = [_spot(peak, region, target, network) for peak in peaks]
-    near = [spot for spot in spots if math.dist(spot[:2], own[:2]) < _ONE * target.side_px]
+    near_px = _ONE * target.side_px
+    near = [peak for peak in peaks if math.dist(_place(peak, region, network), own[:2]) < near_px]
     if near:
-        best = max(near, key=lambda spot: spot.sighting.peak.height).sighting.peak
+        best = max(near, key=lambda peak: peak.height)
         target.usual_wide.see(best.quality, best.height)
 
 
 def _spot(peak: Peak, region: Region, target: Target, network: NetworkParams) -> Spot:
+    score = _score(peak, target, network, region.wide)
+    return Spot(*_place(peak, region, network), score, Sighting(peak, region))
+
+
+def _place(peak: Peak, region: Region, network: NetworkParams) -> tuple[float, float]:
     to_frame = region.side * network.stride_px / network.patch_px
-    x, y = region.cx + peak.offset_xy[0] * to_frame, region.cy + peak.offset_xy[1] * to_frame
-    return Spot(x, y, _score(peak, target, network, region.wide), Sighting(peak, region))
+    return region.cx + peak.offset_xy[0] * to_frame, region.cy + peak.offset_xy[1] * to_frame
 
 
 def _score(peak: Peak, target: Target, network: NetworkParams, wide: bool = False) -> float:
