@@ -44,7 +44,11 @@ _FORGOTTEN = 45  # frames unseen
 _MOST = 24  # things
 _BRIGHTER = 0.4  # score of a spot above a thing's from which on it is not that thing
 _LOOSER = 60.0  # frames hidden after which twice the misfit is allowed, and so on
-_BETTER = 0.3  # sides by which a thing must fit better than the one on trial
+_BETTER = 0.3  # by which a thing must be less odd than the one on trial
+_FAR = 2.0  # sides of misfit count at most: after long the target may be anywhere
+_LOOKS = 0.6  # sides that count as much as each change by which a thing differs beyond the first
+_UNLIKE = 2.0  # changes by which a thing differs that is not the target,
+_BLURRED = 300.0  # frames hidden after which it may differ by twice as much, and so on
 
 
 def recognise(
@@ -177,24 +181,38 @@ def _search(
             thing.misfit = where.misfit(thing, side)
     if where.held not in where.things or where.held.unseen > GONE:
         where.held, where.trial = None, 0
-    limit = misfit_limit(where, params)
-    if where.held is not None:
-        limit = min(limit, where.held.misfit - _BETTER)
-    about = [
+    limit, unlike = misfit_limit(where, params), _unlike_limit(where)
+    possible = [
         thing
         for thing, spot in seen.items()
-        if spot.score >= (params.regain_near if thing.off <= _NEAR else params.regain_above)
+        if thing.misfit < limit
+        and thing.unlike < unlike
+        and spot.score >= (params.regain_near if thing.off <= _NEAR else params.regain_above)
     ]
-    best = min(about, key=lambda thing: thing.misfit, default=None)
-    if best is not None and best.misfit < limit:
+    best = min(possible, key=_oddness, default=None)
+    if best is not None and (
+        where.held is None or _oddness(best) < _oddness(where.held) - _BETTER
+    ):
         where.held, where.trial = best, 0
     if where.held not in seen:
         return None
     spot = seen[where.held]
+    if where.held.unlike >= unlike:
+        return None
     where.trial += 1
     if where.trial > params.trial_frames and spot.score >= params.uncertain_below:
         _believe(where, where.held, spot)
     return spot
+
+
+def _unlike_limit(where: Whereabouts) -> float:
+    """Changes of a target by which what is taken for it while it is hidden may differ from it."""
+    return _UNLIKE * (1 + where.hidden / _BLURRED)
+
+
+def _oddness(thing: Thing) -> float:
+    """How little a thing moves and looks as the target, sides."""
+    return math.hypot(min(thing.misfit, _FAR), _LOOKS * max(thing.unlike - 1, 0))
 
 
 def _believe(where: Whereabouts, thing: Thing, spot: Spot) -> None:
@@ -226,7 +244,7 @@ def _sort_out(
     for spot in left:
         if spot.score >= _BORN_ABOVE:
             off = way.off_way(spot.x, spot.y) / side * REACH_LIMIT / way.reach()
-            thing = Thing(spot.x, spot.y, off, score=spot.score)
+            thing = Thing(spot.x, spot.y, off, score=spot.score, unlike=spot.unlike)
             where.things.append(thing)
             seen[thing] = spot
     return seen

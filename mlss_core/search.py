@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mlss_core import response
+from mlss_core.box import Box
 from mlss_core.model.network import Templates
 from mlss_core.network_params import NetworkParams
 from mlss_core.others import misfit_limit, recognise
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _OVERLAP = 0.85  # of neighbouring responses, so that a peak on the border of one is inside another
 _PLAIN = 0.6  # score of a target that is seen so well that it cannot be the scenery
+# A faint spot that differs by more from the target than so many of its changes is not it,
+_UNLIKE = 2.2
+_UNLIKE_IN_DOUBT = 1.8  # nor is any in doubt
 _ONE = 0.35  # sides within which peaks are of one thing
 
 
@@ -147,10 +151,17 @@ def sight(
         spots += _further_spots(target, regions, seen.further, params, network)
         spots = _one_each(spots, _ONE * target.side_px)
         own_first = True
-        if widely or spots[0].score < _PLAIN:
-            moving = [spot for spot in spots if not _is_scenery(spot, target, grey)]
-            own_first = moving[:1] == spots[:1]
-            spots = moving
+        in_doubt = target.where.doubted > 0
+        if widely or in_doubt or spots[0].score < _PLAIN:
+            limit = math.inf if widely else _UNLIKE_IN_DOUBT if in_doubt else _UNLIKE
+            likely = [
+                spot._replace(unlike=unlike)
+                for spot in spots
+                if (unlike := target.likeness.unlike(grey, _box_at(spot, target))) < limit
+                and not target.scenery.shows(grey, _box_at(spot, target))
+            ]
+            own_first = bool(likely) and likely[0].sighting is spots[0].sighting
+            spots = likely
         spot = recognise(target.where, spots, target.side_px, widely, presence, own_first)
         return (spot.sighting, spot.score) if spot else (None, 0.0)
     if not widely:
@@ -179,8 +190,8 @@ def _further_spots(
     return sorted(likely, key=lambda spot: (spot.sighting.region.wide, -spot.score))
 
 
-def _is_scenery(spot: Spot, target: Target, grey: np.ndarray) -> bool:
-    return target.scenery.shows(grey, target.box._replace(cx=spot.x, cy=spot.y))
+def _box_at(spot: Spot, target: Target) -> Box:
+    return target.box._replace(cx=spot.x, cy=spot.y)
 
 
 def _see_wide(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlss_core.box import Box
+from mlss_core.likeness import Likeness
 from mlss_core.model.box_head import FirstLook
 from mlss_core.model.network import Templates
 from mlss_core.params import PresenceParams, SearchParams, TemplateParams, TrackerParams
@@ -36,6 +37,7 @@ class Target:
     wide_templates: Templates  # of the first frame too, for wide views
     first_look: FirstLook | None  # None without a box head
     scenery: Scenery
+    likeness: Likeness
     first_frame: np.ndarray | None = None  # what it was learnt from, (H, W) grey, for a few frames
     where: Whereabouts = field(init=False)
     usual: UsualPeak = field(default_factory=UsualPeak)
@@ -57,6 +59,7 @@ class Target:
         self.wide_templates = first.wide_templates
         self.first_look, self.fill = first.first_look, first.fill
         self.usual, self.usual_wide = UsualPeak(), UsualPeak()
+        self.likeness = first.likeness
 
     @property
     def side_px(self) -> float:

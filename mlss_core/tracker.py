@@ -16,6 +16,7 @@ from mlss_core.cuda_graphs import Replayed
 from mlss_core.cutting import Cutter, cut_regions
 from mlss_core.egomotion import EgoMotion
 from mlss_core.errors import FrameError
+from mlss_core.likeness import Likeness
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet, Templates
 from mlss_core.params import TrackerParams, tracker_params
@@ -162,7 +163,7 @@ class MLSSTracker:
         self._refine_boxes(targets, pixels)
         settle(targets, self.params.presence)
         if only is None:
-            self._keep_scenery(targets, grey)
+            self._remember(targets, grey)
         self._cut_exemplars(targets, exemplar_sizes, pixels)
         return [self._result(target, target.state) for target in targets]
 
@@ -211,7 +212,7 @@ class MLSSTracker:
         look = self._refiner.remember(pixels, box, fill) if self._refiner else None
         return Target(
             target_id, box, size_px, box, size_px, first, fill, first, around, look,
-            Scenery(grey, box), grey,
+            Scenery(grey, box), Likeness(grey, box), grey,
         )  # fmt: skip
 
     def _forget_dead_pixels(self, targets: list[Target]) -> None:
@@ -226,15 +227,17 @@ class MLSSTracker:
             if target.updates >= DEAD_AFTER_FRAMES:
                 target.first_frame = None
 
-    def _keep_scenery(self, targets: list[Target], grey: np.ndarray) -> None:
-        """Keep this frame now and then for targets that are surely seen: all keep the same."""
+    def _remember(self, targets: list[Target], grey: np.ndarray) -> None:
+        """Keep how targets look that are surely seen, and the frame now and then."""
         self._frames += 1
-        if self._frames % KEPT_EVERY:
-            return
+        presence = self.params.presence
         for target in targets:
-            seen = target.state is TrackState.TRACKING
-            if seen and target.score >= self.params.presence.regain_near:
-                target.scenery.keep(grey, target.box)
+            if target.state is not TrackState.TRACKING or not presence.tells_others:
+                continue
+            if target.score >= presence.regain_above and target.where.meeting is None:
+                target.likeness.see(grey, target.box)
+            if target.score >= presence.regain_near and self._frames % KEPT_EVERY == 0:
+                target.scenery.keep(grey, target.box)  # all targets keep the same frame
 
     def _upload(self, grey: np.ndarray) -> Tensor:
         """The frame where its patches are cut: once on the device, all crops from there."""

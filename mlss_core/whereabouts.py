@@ -33,6 +33,7 @@ class Spot(NamedTuple):
     y: float
     score: float
     sighting: Sighting
+    unlike: float = 1.0  # how much it differs from the target, as `Likeness.unlike` has it
 
 
 @dataclass(eq=False)
@@ -47,6 +48,7 @@ class Thing:
     seen: int = 1
     unseen: int = 0  # frames in a row
     score: float = 1.0  # of its peaks, a mean that follows
+    unlike: float = 1.0  # the same mean of how much it differs from the target
     misfit: float = math.inf  # sides; not known before it was seen a few times
 
     def advance(self) -> None:
@@ -62,6 +64,7 @@ class Thing:
         self.x, self.y = self.x + 0.7 * dx, self.y + 0.7 * dy
         self.vx, self.vy = self.vx + rate * dx, self.vy + rate * dy
         self.score += share * (spot.score - self.score)
+        self.unlike += share * (spot.unlike - self.unlike)
         self.seen, self.unseen = self.seen + 1, 0
 
 

@@ -18,8 +18,8 @@ PARAMS = PresenceParams(trial_frames=40, open_after=60)
 SIGHTING = Sighting(Peak(0, 16, 16, (0.0, 0.0), 1.0, 20.0), Region(0.0, 0.0, 80.0))
 
 
-def spot(x, y=0.0, score=0.9):
-    return Spot(x, y, score, SIGHTING)
+def spot(x, y=0.0, score=0.9, unlike=1.0):
+    return Spot(x, y, score, SIGHTING, unlike)
 
 
 def followed(frames=40, others=()):
@@ -114,7 +114,7 @@ def test_unknown_peak_is_followed_however_faint():
 def test_where_a_target_was_last_seen_is_no_place_of_a_faint_peak():
     presence = PresenceParams()
     box = Box(40.0, 0.0, SIDE, SIDE)
-    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None, None, None)
+    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None, None, None, None)
     target.state, target.box = TrackState.UNCERTAIN, box._replace(cx=45.0)
     target.score = presence.lost_below - 0.01
     settle([target], presence)
@@ -127,7 +127,7 @@ def test_where_a_target_was_last_seen_is_no_place_of_a_faint_peak():
 def doubtful(where):
     """The target of `where`, in doubt."""
     box = Box(where.x, where.y, SIDE, SIDE)
-    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None, None, None)
+    target = Target("a", box, 2 * SIDE, box, 2 * SIDE, None, 0.0, None, None, None, None, None)
     target.state, target.where = TrackState.UNCERTAIN, where
     return target
 
@@ -240,6 +240,38 @@ def test_one_on_trial_is_given_up_for_one_that_fits_better():
         chosen = recognise(where, [spot(*odd(n)), right], SIDE, True, PARAMS)
     assert chosen is right
     assert where.held is not first
+
+
+def test_of_two_on_the_way_the_one_that_looks_like_the_target_is_taken():
+    where = followed()
+    hide(where, 20)
+    for n in range(12):
+        double = spot(61.0 + n, -7.0, unlike=1.9)
+        right = spot(61.0 + n, 8.0, unlike=1.1)
+        chosen = recognise(where, [double, right], SIDE, True, PARAMS)
+    assert chosen is right
+
+
+def test_what_looks_like_something_else_is_not_the_target_until_long_after():
+    where = followed()
+    hide(where, 20)
+    chosen = [
+        recognise(where, [spot(61.0, unlike=3.0)], SIDE, True, PARAMS) is not None
+        for _ in range(180)
+    ]
+    assert not any(chosen[:120])
+    assert any(chosen[120:])  # it may have turned, or the camera's gain has changed
+
+
+def test_one_on_trial_that_turns_out_to_look_otherwise_is_not_shown():
+    where = followed()
+    hide(where, 20)
+    shown = [
+        recognise(where, [spot(61.0 + n, unlike=1.0 if n < 10 else 4.0)], SIDE, True, PARAMS)
+        for n in range(30)
+    ]
+    assert shown[9] is not None
+    assert shown[-1] is None
 
 
 def test_trial_ends_and_all_others_are_others():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from seeded import seeded_box, seeded_frames, seeded_network
 
+from mlss_core.likeness import Likeness
 from mlss_core.network_params import NetworkParams
 from mlss_core.params import PresenceParams, TrackerParams
 from mlss_core.recovery import Region
@@ -157,9 +158,47 @@ def test_the_frame_is_kept_only_for_targets_that_are_surely_seen(tracker, target
     for state, score in ((TrackState.UNCERTAIN, 0.9), (TrackState.TRACKING, 0.2)):
         target.state, target.score = state, score
         for _ in range(60):
-            tracker._keep_scenery([target], grey)
+            tracker._remember([target], grey)
     assert all(a.grey is b.grey for a, b in zip(keep._kept, before, strict=True))
     target.score = 0.9
     for _ in range(30):
-        tracker._keep_scenery([target], grey)
+        tracker._remember([target], grey)
     assert keep._kept[-1].grey is grey
+
+
+def known(target, grey):
+    """It is known how the target looks, in the frame `grey`, and that it changes little."""
+    target.likeness = Likeness(grey, target.box)
+    for _ in range(60):
+        target.likeness.see(grey, target.box)
+
+
+@pytest.mark.parametrize(("doubted", "height"), [(0, 1.0), (5, 4.0)])
+def test_a_faint_peak_and_in_doubt_any_that_looks_otherwise_is_not_the_target(
+    target, doubted, height
+):
+    grey = scene(0)
+    known(target, grey)
+    target.usual.see(10.0, 4.0)
+    target.updates, target.where.doubted = 1, doubted
+    same, _ = see(target, [], height=height, grey=grey)
+    assert same is not None
+    other = grey.copy()
+    x, y, side = round(target.box.cx), round(target.box.cy), round(target.side_px)
+    other[y - side : y + side, x - side : x + side] += 60
+    assert see(target, [], height=height, grey=other) == (None, 0.0)
+    target.where.doubted = 0
+    plain, _ = see(target, [], height=4.0, grey=other)
+    assert plain is not None  # seen too well to be asked for
+
+
+def test_only_a_target_that_is_surely_seen_and_met_nobody_shows_how_it_looks(tracker, target):
+    grey, frames = np.zeros((240, 320), np.float32), target.likeness._frames
+    target.state, target.score = TrackState.UNCERTAIN, 0.9
+    tracker._remember([target], grey)
+    target.state, target.score = TrackState.TRACKING, 0.5
+    tracker._remember([target], grey)
+    assert target.likeness._frames == frames
+    target.score = 0.9
+    tracker._remember([target], grey)
+    assert target.likeness._frames == frames + 1
