@@ -248,7 +248,8 @@ class PresenceParams(Checked):
     )
     others: bool = param(
         True,
-        "Tell the target from others of its kind by how they move; off: the highest peak is it.",
+        "Tell the target from others of its kind by how they move and look; off: the highest peak "
+        "is it.",
         source="docs/evaluation.md",
     )
     misfit: float = param(
