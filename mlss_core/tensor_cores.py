@@ -40,7 +40,6 @@ class TensorCoreBackbone(nn.Module):
         weight = torch.einsum("dc,cikl->dikl", mix, weight)
         self.reduced_conv3 = _convolution(weight, mix @ bias + added)
         self.requires_grad_(requires_grad=False)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patch: Tensor) -> Features:
         """Patches (B, 1, 255, 255) in grey levels less the offset -> Features."""

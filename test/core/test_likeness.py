@@ -11,22 +11,22 @@ SIZE = (120, 160)
 BOX = Box(50.0, 60.0, 16.0, 24.0)
 
 
-def picture(box=BOX, warm=60.0, seed=0, gain=1.0):
+def picture(box=BOX, warm=60.0, seed=0):
     """A figure whose upper half is `warm` grey levels above the lower, with noise."""
     frame = np.full(SIZE, 100.0, np.float32)
     left, top = round(box.cx - box.w / 2), round(box.cy - box.h / 2)
     right, bottom = left + round(box.w), top + round(box.h)
     frame[max(top, 0) : max(bottom, 0), max(left, 0) : right] += 40
     frame[max(top, 0) : round(box.cy), max(left, 0) : right] += warm
-    frame = cv2.GaussianBlur(frame, (0, 0), 1.0) * gain
+    frame = cv2.GaussianBlur(frame, (0, 0), 1.0)
     return frame + np.random.default_rng(seed).normal(0, 2, SIZE).astype(np.float32)
 
 
-def learnt(frames=90, **how):
+def learnt(frames=90):
     """A target seen for some seconds."""
-    likeness = Likeness(picture(seed=1, **how), BOX)
+    likeness = Likeness(picture(seed=1), BOX)
     for n in range(frames):
-        likeness.see(picture(seed=n, **how), BOX)
+        likeness.see(picture(seed=n), BOX)
     return likeness
 
 

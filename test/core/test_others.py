@@ -252,6 +252,14 @@ def test_of_two_on_the_way_the_one_that_looks_like_the_target_is_taken():
     assert chosen is right
 
 
+def test_long_after_looks_decide_however_far_off_it_comes_up():
+    where = followed()
+    for _ in range(2 * PARAMS.open_after + 8):
+        nearer, like = spot(60.0, 60.0, unlike=1.9), spot(60.0, 200.0)
+        chosen = recognise(where, [nearer, like], SIDE, True, PARAMS)
+    assert chosen is like
+
+
 def test_what_looks_like_something_else_is_not_the_target_until_long_after():
     where = followed()
     hide(where, 20)

@@ -13,6 +13,7 @@ from mlss_core.recovery import Region
 from mlss_core.response import Peak
 from mlss_core.search import Seen, compared_templates, regions_of, sight
 from mlss_core.tracker import MLSSTracker, TrackState
+from mlss_core.whereabouts import Meeting, Thing
 
 NETWORK = NetworkParams()
 PARAMS = TrackerParams()
@@ -200,5 +201,16 @@ def test_only_a_target_that_is_surely_seen_and_met_nobody_shows_how_it_looks(tra
     tracker._remember([target], grey)
     assert target.likeness._frames == frames
     target.score = 0.9
+    target.where.meeting = Meeting(Thing(0.0, 0.0), Thing(1.0, 0.0))
+    tracker._remember([target], grey)
+    assert target.likeness._frames == frames
+    target.where.meeting = None
     tracker._remember([target], grey)
     assert target.likeness._frames == frames + 1
+
+
+def test_a_target_learnt_anew_looks_as_it_was_learnt(tracker, target):
+    before = target.likeness
+    first = tracker._first_sight("target", seeded_frames(1)[0].astype(np.float32), target.box)
+    target.learn_anew(first)
+    assert target.likeness is first.likeness is not before
