@@ -162,8 +162,16 @@ class ThermalParams(Checked):
         choices=("auto", "percentile", "fixed", "none"),
         source="ours; released: 8 bit only",
     )
-    percentile_low: float = param(1.0, "Counts below are black.", "%", (0, 50))
-    percentile_high: float = param(99.0, "Counts above are white.", "%", (50, 100))
+    percentile_low: float = param(1.0, "Counts below are in the dark shoulder.", "%", (0, 50))
+    percentile_high: float = param(99.0, "Counts above are in the bright one.", "%", (50, 100))
+    shoulder: float = param(
+        0.1,
+        "Counts beyond both percentiles are compressed: so far out they are told apart half as "
+        "finely as between, and less farther out. 0: they are cut off to black and white.",
+        "spans between the percentiles",
+        (0, 10),
+        source="docs/evaluation.md; reference: 0",
+    )
     limit_rate: float = param(
         0.05, "Share of a new frame's limits taken over per frame.", range=(0, 1)
     )
@@ -321,7 +329,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
             ),
             BoxParams(refine=False),
             TemplateParams(rate=0.005, every=1, gated=False, first_share=0.0),
-            ThermalParams(freeze=False, dead_pixels=False),
+            ThermalParams(shoulder=0.0, freeze=False, dead_pixels=False),
             PresenceParams(enabled=False),
         )
     raise ConfigError(f"expected profile robust or reference, got {profile!r}; choose one")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -11,6 +13,9 @@ from mlss_core.params import ThermalParams
 _MIN_SIDE_PX = 16
 _STANDS_OUT_GREY = 20.0  # grey levels beyond every neighbour: noise does not get there twice
 DEAD_AFTER_FRAMES = 5
+# Percent of the pixels that may be cut off at either end: dead ones, not a target of a few pixels.
+_TAIL = 0.02
+_NO_SHOULDER = 1e-9  # spans; narrower ones are none
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _OFFSETS = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)])
 
@@ -72,14 +77,16 @@ def grey_counts(raw: np.ndarray) -> np.ndarray:
 class ThermalNormalizer:
     """Raw frames -> (H, W) float32 grey levels 0..255, with limits that move slowly.
 
-    A camera's counts are stretched between two percentiles. The limits follow the scene by
-    `limit_rate` per frame, so that template and search region see the same temperatures as the
-    same grey even while something hot passes through the picture.
+    A camera's counts are stretched between two percentiles; those beyond are compressed. A small
+    target is often all that is so hot or so cold: cut off, it would be a white or black patch like
+    everything else out there. The limits follow the scene by `limit_rate` per frame, so that
+    template and search region see the same temperatures as the same grey even while something hot
+    passes through the picture.
     """
 
     def __init__(self, params: ThermalParams) -> None:
         self.params = params
-        self._limits: tuple[float, float] | None = None
+        self._limits: _Limits | None = None
         self._previous: np.ndarray | None = None
         self._dead = DeadPixels()
         self.frozen = False
@@ -135,34 +142,59 @@ class ThermalNormalizer:
             )
         return counts[self.params.crop_top : stop]
 
-    def _next_limits(self, counts: np.ndarray) -> tuple[float, float]:
-        """Counts that become black and white, after this frame."""
+    def _next_limits(self, counts: np.ndarray) -> _Limits:
+        """What is stretched to the grey levels, after this frame."""
         mode = self.params.normalization
         if mode == "none" or (mode == "auto" and counts.dtype == np.uint8):
-            return 0.0, 255.0
+            return _Limits(0.0, 0.0, 255.0, 255.0)
         if mode == "fixed":
-            return self.params.fixed_min, self.params.fixed_max
-        low, high = _percentiles(
-            counts[::2, ::2], (self.params.percentile_low, self.params.percentile_high)
-        )
+            low, high = self.params.fixed_min, self.params.fixed_max
+            return _Limits(low, low, high, high)
+        even = self.params.percentile_low, self.params.percentile_high
+        fresh = _Limits(*_percentiles(counts[::2, ::2], (_TAIL, *even, 100 - _TAIL)))
         if self._limits is None:
-            return low, high
+            return fresh
         rate = self.params.limit_rate
-        return (
-            (1 - rate) * self._limits[0] + rate * low,
-            (1 - rate) * self._limits[1] + rate * high,
-        )
+        pairs = zip(self._limits, fresh, strict=True)
+        return _Limits(*((1 - rate) * old + rate * new for old, new in pairs))
 
-    def _stretch(self, counts: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-        low, high = limits
+    def _stretch(self, counts: np.ndarray, limits: _Limits) -> np.ndarray:
+        least, low, high, most = limits
         missing = max(self.params.min_span - (high - low), 0.0)
         low, high = low - missing / 2, high + missing / 2
         grey = counts.astype(np.float32)  # the one array as large as the picture
         if counts.dtype == np.uint8 and (low, high) == (0.0, 255.0):
             return grey  # as it is
+        span = (high - low) or 1.0  # no span at all: one level, black
+        shoulder = self.params.shoulder
+        tails = np.maximum((low - least, most - high), 0.0) / span
+        below, above = _compressed(tails, shoulder).tolist()
+        even = 255.0 / (below + 1 + above)  # grey levels of the span
         grey -= low
-        grey *= 255.0 / ((high - low) or 1.0)  # no span at all: one level, black
+        grey *= even / span
+        if below or above:
+            flat = grey.reshape(-1)  # the same memory
+            under, over = np.flatnonzero(flat < 0), np.flatnonzero(flat > even)
+            flat[under] = -_compressed(-flat[under], shoulder * even)
+            flat[over] = even + _compressed(flat[over] - even, shoulder * even)
+            grey += below * even
         return np.clip(grey, 0, 255, out=grey)
+
+
+class _Limits(NamedTuple):
+    """Counts, rising."""
+
+    least: float  # of those that are told apart at all
+    low: float  # between these two, evenly
+    high: float
+    most: float
+
+
+def _compressed(beyond: np.ndarray, shoulder: float) -> np.ndarray:
+    """What distances `beyond` a limit become: the same at first, half as steep at `shoulder`."""
+    if shoulder <= _NO_SHOULDER:
+        return 0.0 * beyond
+    return shoulder * np.log1p(beyond / shoulder)
 
 
 class DeadPixels:
@@ -212,17 +244,15 @@ def is_frozen(counts: np.ndarray, previous: np.ndarray | None) -> bool:
     return previous is not None and np.array_equal(counts, previous)
 
 
-def _percentiles(counts: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float]:
+def _percentiles(counts: np.ndarray, percentiles: tuple[float, ...]) -> list[float]:
     """As `np.percentile`; counts (H, W) of 8 or 16 bit are binned, several times as fast."""
     if counts.dtype.kind == "f":
-        low, high = np.percentile(counts, percentiles)
-        return float(low), float(high)
+        return np.percentile(counts, percentiles).tolist()
     ranks = np.array(percentiles) / 100 * (counts.size - 1)
     up_to = np.bincount(counts.ravel()).cumsum()  # how many pixels have this count or less
     whole = np.array((np.floor(ranks), np.ceil(ranks)), np.intp)
     below, above = np.searchsorted(up_to, whole, side="right")
-    low, high = below + (above - below) * (ranks - whole[0])
-    return float(low), float(high)
+    return (below + (above - below) * (ranks - whole[0])).tolist()
 
 
 def _is_grey(colour: np.ndarray) -> bool:

@@ -37,7 +37,7 @@ def test_deep_frame_is_stretched_between_its_percentiles():
     frame = counts()
     grey = ThermalNormalizer(ThermalParams())(frame)
     assert grey.dtype == np.float32
-    assert (grey.min(), grey.max()) == (0, 255)
+    assert (grey.min(), grey.max()) == pytest.approx((0, 255), abs=1e-3)
     low, high = np.percentile(frame[::2, ::2], (1, 99))
     middle = np.argmin(np.abs(frame - (low + high) / 2))
     assert grey.flat[middle] == pytest.approx(127.5, abs=1)
@@ -49,8 +49,67 @@ def test_limits_are_the_percentiles_of_numpy(percentiles, dtype):
     frame = counts().astype(dtype)
     low, high = np.percentile(frame[::2, ::2].astype(float), percentiles)
     expected = np.clip((frame - low) / (high - low) * 255, 0, 255)
-    params = ThermalParams(percentile_low=percentiles[0], percentile_high=percentiles[1])
+    params = ThermalParams(
+        percentile_low=percentiles[0], percentile_high=percentiles[1], shoulder=0.0
+    )
     np.testing.assert_allclose(ThermalNormalizer(params)(frame), expected, atol=1e-3)
+
+
+def small_target(temperatures=(36_000, 38_000)):
+    """A frame with a hot target in two parts: 0.08 % of its pixels."""
+    frame = counts(shape=(240, 320))
+    hot = np.zeros((6, 10), np.uint16)
+    hot[:3], hot[3:] = temperatures
+    frame[60:66, 80:90] = hot
+    return frame
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_small_hot_target_keeps_its_structure(dtype):
+    frame = small_target().astype(dtype)
+    grey = ThermalNormalizer(ThermalParams())(frame)
+    upper, lower = grey[60:63, 80:90], grey[63:66, 80:90]
+    assert 4 < lower.min() - upper.max() < 40
+    around = np.median(grey)
+    assert upper.min() > around + 80
+    cut_off = ThermalNormalizer(ThermalParams(shoulder=0.0))(frame)
+    assert cut_off[60:66, 80:90].min() == cut_off[60:66, 80:90].max() == 255
+
+
+@pytest.mark.parametrize("shoulder", [1e-300, 1e-8, 10.0])
+def test_any_shoulder_gives_grey_levels(shoulder):
+    grey = ThermalNormalizer(ThermalParams(shoulder=shoulder))(small_target())
+    assert grey.min() >= 0
+    assert grey.max() == pytest.approx(255, abs=1e-3)
+
+
+def test_a_small_cold_target_is_the_negative_of_a_hot_one():
+    frame = small_target()
+    grey = ThermalNormalizer(ThermalParams())(frame)
+    negative = ThermalNormalizer(ThermalParams())(60_000 - frame)
+    np.testing.assert_allclose(negative, 255 - grey, atol=1e-3)
+
+
+def test_counts_are_told_apart_half_as_finely_one_shoulder_beyond_the_limit():
+    frame = small_target()
+    shoulder = 0.2
+    low, high = np.percentile(frame[::2, ::2], (1, 99))
+    counts_there = high + shoulder * (high - low)
+    frame[5, 5], frame[5, 7] = round(counts_there) - 50, round(counts_there) + 50
+    frame[9, 5], frame[9, 7] = 29_950, 30_050  # odd columns: the percentiles stay
+    grey = ThermalNormalizer(ThermalParams(shoulder=shoulder))(frame)
+    there, between = grey[5, 7] - grey[5, 5], grey[9, 7] - grey[9, 5]
+    assert there / between == pytest.approx(0.5, abs=0.01)
+
+
+def test_dead_pixels_take_no_grey_levels_from_the_picture():
+    frame = small_target()
+    normalize, with_dead = ThermalNormalizer(ThermalParams()), ThermalNormalizer(ThermalParams())
+    dead = frame.copy()
+    dead[30, 30] = 65_535
+    before, after = normalize(frame), with_dead(dead)
+    before[30, 30] = after[30, 30] = 0
+    np.testing.assert_allclose(after, before, atol=0.5)
 
 
 def test_limits_follow_a_hot_intruder_slowly():
