@@ -42,13 +42,15 @@ _DOUBTED = 4  # frames in doubt after which the target may well be hidden; then 
 _FAMILIAR_IN_DOUBT = 4  # sightings
 _FORGOTTEN = 45  # frames unseen
 _MOST = 24  # things
+_DOUBLE = 0.6  # score of a thing that may be taken for the target,
+_BESIDE = 0.5  # sides between the two from which on each has a peak of its own
 _BRIGHTER = 0.4  # score of a spot above a thing's from which on it is not that thing
 _LOOSER = 60.0  # frames hidden after which twice the misfit is allowed, and so on
 _BETTER = 0.3  # by which a thing must be less odd than the one on trial
 _FAR = 2.0  # sides of misfit count at most: after long the target may be anywhere
 _LOOKS = 0.6  # sides that count as much as each change by which a thing differs beyond the first
-_UNLIKE = 2.0  # changes by which a thing differs that is not the target,
-_BLURRED = 300.0  # frames hidden after which it may differ by twice as much, and so on
+_UNLIKE = 2.2  # changes by which a thing differs that is not the target,
+_BLURRED = 600.0  # frames hidden after which it may differ by twice as much, and so on
 
 
 def recognise(
@@ -94,7 +96,10 @@ def _follow(
     pairs = _assign([*_distances(familiar, spots, side), own])
     mine = pairs.pop(len(familiar), None)
     explained = {n: familiar[row] for row, n in pairs.items()}
-    somebody_else = not own_first or (0 in explained and own[0] > 1)  # what is near is trusted
+    somebody_else = not own_first or (  # what is near is trusted, unless the target is seen too
+        0 in explained
+        and (own[0] > 1 or (mine is not None and _is_double(explained[0], spots[0], where, side)))
+    )
     chosen = mine if somebody_else else 0
     if chosen is not None and where.meeting is None:
         elsewhere = [thing for n, thing in explained.items() if n != chosen]
@@ -122,6 +127,17 @@ def _follow(
     unseen = [thing for thing in where.things if thing not in familiar and thing.unseen]
     _sort_out(where, rest, unseen, side, hidden=False)
     return None if chosen is None else spots[chosen]
+
+
+def _is_double(thing: Thing, spot: Spot, where: Whereabouts, side: float) -> bool:
+    """Whether a spot near the target's expected place is plainly that of a thing beside it."""
+    own, place = where.expected(), (thing.x, thing.y)
+    return (
+        thing.score >= _DOUBLE
+        and thing.unseen <= 1
+        and math.dist(own, place) >= _BESIDE * side
+        and math.dist(spot[:2], place) < 0.5 * math.dist(spot[:2], own)
+    )
 
 
 def _meeting(where: Whereabouts, free: Sequence[Thing], spot: Spot, side: float) -> Meeting | None:
@@ -268,10 +284,11 @@ def _distances(things: Sequence[Thing], spots: Sequence[Spot], side: float) -> l
 
 
 def _assign(cost: list[list[float]]) -> dict[int, int]:
-    """Rows to columns, one to one, none above a cost of 1, at the least total."""
+    """Rows to columns, one to one, none above a cost of 1, at the least total.
+
+    A row left out costs 1 as well: not all must find a column where that displaces others.
+    """
     if not cost or not cost[0]:
         return {}
-    table = np.array(cost)
-    table[table > 1] = 1e3
-    pairs = zip(*linear_sum_assignment(table), strict=True)
-    return {int(row): int(n) for row, n in pairs if table[row, n] <= 1}
+    pairs = zip(*linear_sum_assignment(np.minimum(cost, 1.0)), strict=True)
+    return {int(row): int(n) for row, n in pairs if cost[row][n] <= 1}

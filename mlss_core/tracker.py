@@ -283,8 +283,14 @@ class MLSSTracker:
         return look(patches, templates, targets, self._network, self.params)
 
     def _refine_boxes(self, targets: list[Target], pixels: Tensor) -> None:
-        """Let the boxes of targets that are surely seen follow their outlines."""
-        seen = [t for t in targets if t.state is TrackState.TRACKING and t.first_look is not None]
+        """Let the boxes of targets that are surely seen, on trial too, follow their outlines."""
+        plain = self.params.presence.regain_above
+        seen = [
+            t
+            for t in targets
+            if t.first_look is not None
+            and (t.state is TrackState.TRACKING or (t.where.held is not None and t.score >= plain))
+        ]
         if self._refiner is None or not seen:
             return
         boxes = self._refiner.refine(

@@ -18,6 +18,7 @@ from mlss_core.params import (
     tracker_params,
 )
 from mlss_core.tracker import MLSSTracker, TrackState
+from mlss_core.whereabouts import Thing
 
 ALWAYS_PRESENT = PresenceParams(enabled=False)
 
@@ -312,3 +313,27 @@ def test_two_scales_are_the_present_one_and_its_neighbours_by_turns(network, mon
     step = tracker.params.search.scale_step
     ratios = [other / present for other, present in searched]
     assert ratios == pytest.approx([1 / step, step, 1 / step, step])
+
+
+@pytest.mark.parametrize(
+    ("state", "on_trial", "score", "expected"),
+    [
+        (TrackState.TRACKING, False, 0.3, True),
+        (TrackState.UNCERTAIN, True, 0.9, True),
+        (TrackState.UNCERTAIN, True, 0.3, False),
+        (TrackState.UNCERTAIN, False, 0.9, False),
+    ],
+)
+def test_boxes_follow_outlines_of_targets_that_are_sure_or_plainly_seen_on_trial(
+    network, monkeypatch, state, on_trial, score, expected
+):
+    frames = seeded_frames(2)
+    tracker = make_tracker(network, presence=PresenceParams())
+    tracker.initialize(frames[0], seeded_box())
+    (target,) = tracker._targets.values()
+    target.state, target.score = state, score
+    target.where.held = Thing(*target.box[:2]) if on_trial else None
+    refined = target.box._replace(w=target.box.w + 1)
+    monkeypatch.setattr(tracker._refiner, "refine", lambda *_: [refined])
+    tracker._refine_boxes([target], torch.from_numpy(frames[1]).float())
+    assert (target.box == refined) is expected
