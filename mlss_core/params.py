@@ -162,12 +162,14 @@ class ThermalParams(Checked):
         choices=("auto", "percentile", "fixed", "none"),
         source="ours; released: 8 bit only",
     )
-    percentile_low: float = param(1.0, "Counts below are in the dark shoulder.", "%", (0, 50))
-    percentile_high: float = param(99.0, "Counts above are in the bright one.", "%", (50, 100))
+    percentile_low: float = param(1.0, "Counts below are compressed, see shoulder.", "%", (0, 50))
+    percentile_high: float = param(
+        99.0, "Counts above are compressed, see shoulder.", "%", (50, 100)
+    )
     shoulder: float = param(
         0.1,
-        "Counts beyond both percentiles are compressed: so far out they are told apart half as "
-        "finely as between, and less farther out. 0: they are cut off to black and white.",
+        "Distance beyond either percentile at which counts are told apart half as finely as "
+        "between them; less farther out. 0: they are cut off to black and white, as by 'fixed'.",
         "spans between the percentiles",
         (0, 10),
         source="docs/evaluation.md; reference: 0",

@@ -33,6 +33,11 @@ def test_a_uniform_frame_is_black_where_no_span_is_asked_for(settings):
     assert normalize.frozen
 
 
+def test_a_frame_that_is_cut_off_at_its_percentiles_has_black_and_white():
+    grey = ThermalNormalizer(ThermalParams(shoulder=0.0))(counts())
+    assert (grey.min(), grey.max()) == (0, 255)
+
+
 def test_deep_frame_is_stretched_between_its_percentiles():
     frame = counts()
     grey = ThermalNormalizer(ThermalParams())(frame)
