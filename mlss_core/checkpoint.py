@@ -20,7 +20,7 @@ from mlss_core.network_params import NetworkParams
 Network = TypeVar("Network", MLSSNet, BoxHead)
 
 FORMAT = "mlssnet-1"
-BOX_HEAD_FORMAT = "mlss-box-head-1"
+BOX_HEAD_FORMAT = "mlss-box-head-2"
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "mlssnet_thermal.safetensors"
 DEFAULT_BOX_HEAD = Path(__file__).parent / "weights" / "box_head.safetensors"
 

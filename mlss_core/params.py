@@ -122,6 +122,14 @@ class BoxParams(Checked):
         range=(0, 100),
         source="docs/training.md",
     )
+    shown_share: float = param(
+        0.5,
+        "Share of its whole correction that the published box shows, so that it follows limbs and "
+        "turns at once; the tracker goes on from the box of the rates above. Of the size of a "
+        "target under 26 px less is shown. 0: that box is published.",
+        range=(0, 1),
+        source="docs/training.md",
+    )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mlss_core.params import PresenceParams, SearchParams, TemplateParams, Track
 from mlss_core.patch import search_side
 from mlss_core.presence import TrackState, UsualPeak, next_state
 from mlss_core.recovery import Sighting
+from mlss_core.refine import Corrected
 from mlss_core.scenery import Scenery
 from mlss_core.whereabouts import Whereabouts
 
@@ -27,7 +28,7 @@ class Target:
     """What is kept of a target from frame to frame."""
 
     target_id: str
-    box: Box  # px of the normalised frame
+    box: Box  # px of the normalised frame; the tracker goes on from it
     size_px: float  # s_z: target size with context
     first_box: Box
     first_size_px: float
@@ -39,6 +40,7 @@ class Target:
     scenery: Scenery
     likeness: Likeness
     first_frame: np.ndarray | None = None  # what it was learnt from, (H, W) grey, for a few frames
+    shown: Box | None = None  # what is published of the last picture instead of `box`
     where: Whereabouts = field(init=False)
     usual: UsualPeak = field(default_factory=UsualPeak)
     usual_wide: UsualPeak = field(default_factory=UsualPeak)
@@ -176,7 +178,7 @@ def take_sighting(
         params: of the tracker.
         frame_hw: height and width of the frame, px.
     """
-    target.score = score
+    target.score, target.shown = score, None
     if sighting is None:
         _miss(target, params.presence, frame_hw)
         return
@@ -205,13 +207,15 @@ def take_sighting(
     target.box = Box(center_x, center_y, target.box.w * growth, target.box.h * growth)
 
 
-def take_box(target: Target, box: Box, search: SearchParams) -> None:
-    """Take over a refined box, unless that would make the target too small or too large."""
+def take_box(target: Target, corrected: Corrected, search: SearchParams) -> None:
+    """Take over a corrected box, unless that would make the target too small or too large."""
     smallest = target.first_size_px / search.scale_limit
     largest = target.first_size_px * search.scale_limit
-    size_px = search_side(box.w, box.h, search.context)
-    if smallest <= size_px <= largest:
-        target.box, target.size_px = box, size_px
+    kept_px, shown_px = (search_side(box.w, box.h, search.context) for box in corrected)
+    if smallest <= kept_px <= largest:
+        target.box, target.size_px = corrected.kept, kept_px
+    if smallest <= shown_px <= largest:
+        target.shown = corrected.shown
 
 
 def roll_templates(target: Target, fresh: Templates, policy: TemplateParams) -> None:

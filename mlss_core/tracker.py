@@ -300,8 +300,8 @@ class MLSSTracker:
             [t.first_look for t in seen if t.first_look is not None],
             [t.first_box for t in seen],
         )
-        for target, box in zip(seen, boxes, strict=True):
-            take_box(target, box, self.params.search)
+        for target, corrected in zip(seen, boxes, strict=True):
+            take_box(target, corrected, self.params.search)
 
     def _cut_exemplars(self, targets: list[Target], sizes_px: list[float], pixels: Tensor) -> None:
         """Keep what confident targets look like at their new place, at the size they had."""
@@ -337,5 +337,5 @@ class MLSSTracker:
 
     def _result(self, target: Target, state: TrackState) -> TrackResult:
         lost = target.state is TrackState.LOST
-        box = None if lost else self._shift_rows(target.box, 1)
+        box = None if lost else self._shift_rows(target.shown or target.box, 1)
         return TrackResult(target.target_id, box, target.score, target.state if lost else state)

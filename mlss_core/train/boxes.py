@@ -16,8 +16,8 @@ from mlss_core.train.pairs import PairDataset, View
 
 _SAME_FRAME = 0.15  # share of pairs of one frame, which must ask for no more than was put wrong
 _LOOSENESS = 0.15  # largest log change of a label's sides, shared by a pair: labels differ
-_TURN_DEG = 5.0
-_ASPECT_SIGMA = 0.15  # log change of the aspect between the pictures
+_TURN_DEG = 8.0
+_ASPECT_SIGMA = 0.2  # log change of the aspect between the pictures
 _SIZE_SIGMA = 0.18  # log error of the estimated size, doubled in a sixth of the pairs
 _PLACE_SIGMA = 0.08  # error of its place in sides, 0.2 in a sixth of the pairs
 _OFTEN = 0.85

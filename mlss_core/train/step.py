@@ -174,7 +174,9 @@ def batch_loss(
     """Loss of a batch of whatever is trained."""
     if isinstance(network, BoxHead):
         assert isinstance(batch, BoxBatch)
-        return box_loss(network, batch)
+        dtype = _DTYPES[params.precision]
+        with torch.autocast(batch.patch.device.type, dtype, params.precision != "fp32"):
+            return box_loss(network, batch)
     assert isinstance(batch, Batch)
     return training_loss(network, batch, params)
 
