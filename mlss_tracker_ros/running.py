@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -15,6 +16,14 @@ from mlss_core.errors import MlssError
 
 UnknownROSArgsError = rclpy_implementation.UnknownROSArgsError
 RCLInvalidROSArgsError = rclpy_implementation.RCLInvalidROSArgsError
+
+
+class _Interrupt(KeyboardInterrupt):
+    """A Ctrl-C.
+
+    Where a plain KeyboardInterrupt breaks off an `exec`, as imports that make named tuples and
+    data classes run many, Python kills itself by the signal at its end, whoever caught it.
+    """
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
@@ -29,6 +38,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     """
     node: Node | None = None
     try:
+        signal.signal(signal.SIGINT, _interrupt)
         rclpy.init(args=args)
         executor = SingleThreadedExecutor()  # first: it cannot be made once a signal came
         node = make_node()
@@ -50,6 +60,10 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise _Interrupt
 
 
 def ignore_signals() -> None:

@@ -64,6 +64,24 @@ def test_ctrl_c_while_the_network_is_loaded_ends_with_0(namespace, start_process
     assert_clean_end(process)
 
 
+def test_a_ctrl_c_that_breaks_off_an_exec_ends_with_0(tmp_path):
+    (tmp_path / "interrupted.py").write_text("""
+import os, signal, sys, time
+from mlss_tracker_ros.running import run_node
+
+def make():
+    exec("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)")
+
+sys.exit(run_node(make, []))
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_ctrl_c_that_is_noticed_only_at_the_end_is_swallowed(monkeypatch):
     set_for = []
 
