@@ -91,13 +91,13 @@ class BoxParams(Checked):
         source="released: off; docs/training.md",
     )
     place_rate: float = param(
-        0.2,
+        0.1,
         "Share of its correction of the place taken over per frame.",
         range=(0, 1),
         source="docs/training.md",
     )
     size_rate: float = param(
-        0.02,
+        0.01,
         "Share of its correction of the size, the root of width times height, per frame.",
         range=(0, 1),
         source="docs/training.md",
@@ -111,7 +111,7 @@ class BoxParams(Checked):
         source="docs/training.md",
     )
     aspect_rate: float = param(
-        0.05,
+        0.02,
         "Share of its correction of the aspect, width over height, per frame.",
         range=(0, 1),
         source="docs/training.md",
