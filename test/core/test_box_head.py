@@ -51,12 +51,18 @@ def rates(place, size, stiffness=0.0, aspect=None):
     )
 
 
-def refined(params, start, now, estimate):
-    refiner = BoxRefiner(load_box_head(), params, CPU)
+def corrected(head, box_params, start, now, estimate):
+    """What a head makes of `estimate` where the target has gone from `start` to `now`."""
+    params = dataclasses.replace(tracker_params(), box=box_params)
+    refiner = BoxRefiner(head, params, CPU)
     look = refiner.remember(torch.from_numpy(picture(start)), start, 60.0)
     frame = torch.from_numpy(picture(now))
-    ((box, _),) = refiner.refine(frame, [estimate], [60.0], [look], [start])
-    return box
+    (boxes,) = refiner.refine(frame, [estimate], [60.0], [look], [start])
+    return boxes
+
+
+def refined(params, start, now, estimate):
+    return corrected(load_box_head(), params.box, start, now, estimate).kept
 
 
 def test_nothing_changes_on_the_first_picture_itself():
@@ -111,12 +117,9 @@ def test_size_and_aspect_are_followed_at_rates_of_their_own():
 def test_the_size_of_a_target_of_few_pixels_is_held_more_firmly():
     def pulled(side):
         start, grown = Box(100.0, 90.0, side, side), Box(100.0, 90.0, 1.2 * side, 1.2 * side)
-        params = dataclasses.replace(tracker_params(), box=rates(0.0, 0.1, stiffness=0.1))
-        refiner = BoxRefiner(_Insists([0.0, 0.0, 0.0, 0.0]), params, CPU)
-        frame = torch.from_numpy(picture(grown))
-        look = refiner.remember(frame, start, 60.0)
-        ((box, _),) = refiner.refine(frame, [grown], [60.0], [look], [start])
-        return math.log(grown.w / box.w)
+        firm = rates(0.0, 0.1, stiffness=0.1)
+        kept, _ = corrected(_Insists([0.0, 0.0, 0.0, 0.0]), firm, start, grown, grown)
+        return math.log(grown.w / kept.w)
 
     assert pulled(80.0) == pytest.approx(pulled(40.0))
     assert pulled(10.0) > 3 * pulled(40.0)
@@ -133,33 +136,22 @@ class _Insists(BoxHead):
         return self.change.expand(len(patch), 4)
 
 
-@pytest.mark.parametrize(
-    ("share", "side", "wider"), [(0.0, 40, 0), (0.5, 40, 0.1), (1.0, 40, 0.2)]
-)
-def test_the_shown_box_takes_over_its_share_and_the_kept_one_does_not(share, side, wider):
-    start = Box(100.0, 90.0, side, side)
-    params = dataclasses.replace(rates(0.0, 0.0), shown_share=share)
-    refiner = BoxRefiner(
-        _Insists([0.2, 0.0, 0.2, 0.0]), dataclasses.replace(tracker_params(), box=params), CPU
-    )
-    frame = torch.from_numpy(picture(start))
-    look = refiner.remember(frame, start, 60.0)
-    ((kept, shown),) = refiner.refine(frame, [start], [60.0], [look], [start])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_shown_box_takes_over_its_share_and_the_kept_one_does_not(share):
+    start = Box(100.0, 90.0, 40.0, 40.0)
+    shares = dataclasses.replace(rates(0.0, 0.0), shown_share=share)
+    kept, shown = corrected(_Insists([0.2, 0.0, 0.2, 0.0]), shares, start, start, start)
     assert kept == start
-    assert shown.cx == pytest.approx(start.cx + share * 0.2 * side)
-    assert math.log(shown.w / start.w) == pytest.approx(wider)
+    assert shown.cx == pytest.approx(start.cx + share * 0.2 * start.w)
+    assert math.log(shown.w / start.w) == pytest.approx(share * 0.2)
     assert shown[1::2] == pytest.approx(start[1::2])
 
 
 def test_less_of_the_size_is_shown_where_there_are_few_pixels():
     def wider(side):
         start = Box(100.0, 90.0, side, side)
-        box = dataclasses.replace(rates(0.0, 0.0), shown_share=1.0)
-        params = dataclasses.replace(tracker_params(), box=box)
-        refiner = BoxRefiner(_Insists([0.0, 0.0, 0.2, 0.2]), params, CPU)
-        frame = torch.from_numpy(picture(start))
-        look = refiner.remember(frame, start, 60.0)
-        ((_, shown),) = refiner.refine(frame, [start], [60.0], [look], [start])
+        shares = dataclasses.replace(rates(0.0, 0.0), shown_share=1.0)
+        _, shown = corrected(_Insists([0.0, 0.0, 0.2, 0.2]), shares, start, start, start)
         return math.log(shown.w / start.w)
 
     assert wider(80.0) == pytest.approx(wider(40.0))
