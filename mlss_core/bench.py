@@ -22,6 +22,7 @@ from mlss_core.box import Box
 from mlss_core.evaluate.peers import OpenCvTracker
 from mlss_core.int8 import Int8Conv2d
 from mlss_core.model.network import MLSSNet
+from mlss_core.online_filter import OnlineFilter
 from mlss_core.params import PresenceParams, TrackerParams, tracker_params
 from mlss_core.runtime import InferenceNetwork
 from mlss_core.thermal import ThermalNormalizer
@@ -132,7 +133,9 @@ def make_tracker(network: MLSSNet, setting: Setting, device: torch.device) -> ML
             params,
             search=dataclasses.replace(params.search, scales=released.search.scales),
             box=released.box,
-            template=dataclasses.replace(params.template, every=released.template.every),
+            template=dataclasses.replace(
+                params.template, every=released.template.every, online=released.template.online
+            ),
         )
     tracker = MLSSTracker(network, params, str(device), setting.precision)
     if setting.path == "plain":
@@ -185,25 +188,27 @@ def staged(tracker: MLSSTracker, device: torch.device) -> Iterator[dict[str, lis
         return wrapper
 
     inner = tracker._network
-    wrapped = {
-        "convert": (ThermalNormalizer, "__call__"),
-        "crop": (tracker, "_cut"),
-        "features": (inner, "features"),
-        "correlate": (inner, "respond_to"),
-        "template": (inner, "templates_from"),
-        "locate": (response, "find_peaks"),
-        "refine": (tracker, "_refine_boxes"),
-    }
-    originals = {name: getattr(owner, key) for name, (owner, key) in wrapped.items()}
+    wrapped: list[tuple[str, Any, str]] = [
+        ("convert", ThermalNormalizer, "__call__"),
+        ("crop", tracker, "_cut"),
+        ("features", inner, "features"),
+        ("correlate", inner, "respond_to"),
+        ("template", inner, "templates_from"),
+        ("template", OnlineFilter, "see"),
+        ("template", OnlineFilter, "learn"),
+        ("locate", response, "find_peaks"),
+        ("refine", tracker, "_refine_boxes"),
+    ]
+    originals = [getattr(owner, key) for _, owner, key in wrapped]
     replayed, tracker._look = tracker._look, tracker._look_now  # type: ignore[assignment]
-    for name, (owner, key) in wrapped.items():
-        setattr(owner, key, timed(name, originals[name]))
+    for (name, owner, key), original in zip(wrapped, originals, strict=True):
+        setattr(owner, key, timed(name, original))
     try:
         yield stages
     finally:
         tracker._look = replayed
-        for name, (owner, key) in wrapped.items():
-            setattr(owner, key, originals[name])
+        for (_, owner, key), original in zip(wrapped, originals, strict=True):
+            setattr(owner, key, original)
 
 
 def patch_macs(input_channels: int) -> int:

@@ -28,7 +28,7 @@ OPSET = 17
 
 
 class ExemplarGraph(nn.Module):
-    """Exemplar patches (N, 1, 255, 255), grey levels 0..255 -> both templates."""
+    """Exemplar patches (N, 1, 255, 255), grey levels 0..255 -> both templates and features."""
 
     def __init__(self, network: MLSSNet) -> None:
         super().__init__()
@@ -39,12 +39,14 @@ class ExemplarGraph(nn.Module):
         self.semantic_filter = MatrixFilter(network.semantic_filter)
         self.structural_filter = MatrixFilter(network.structural_filter)
 
-    def forward(self, exemplar: Tensor) -> tuple[Tensor, Tensor]:
-        """Patches -> semantic (N, 64, 17, 17), structural (N, 64, 21, 21)."""
+    def forward(self, exemplar: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Patches -> templates (N, 64, 17 or 21, ...) and features (N, 64, 49 or 53, ...)."""
         structural, semantic = self.backbone(exemplar - self.offset)
         return (
             self.semantic_filter(self.semantic_attention(semantic)),
             self.structural_filter(self.structural_attention(structural)),
+            semantic,
+            structural,
         )
 
 
@@ -183,15 +185,21 @@ def export_onnx(network: MLSSNet, out: Path) -> tuple[Path, Path]:
     patch_px = network.params.patch_px
     patches = torch.zeros(2, 1, patch_px, patch_px)
     exemplar_graph = ExemplarGraph(folded).eval()
-    templates = exemplar_graph(patches)
+    templates = exemplar_graph(patches)[:2]
     name = out.name.removesuffix(".onnx")
     paths = (out.with_name(f"{name}.exemplar.onnx"), out.with_name(f"{name}.instance.onnx"))
     about = {
         "network": json.dumps(network.params.__dict__, sort_keys=True),
         "weights": _digest(network),
+        "ensemble": json.dumps(network.ensemble.summed()),
     }
     jobs: tuple[tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]], ...] = (
-        (exemplar_graph, (patches,), ["exemplar"], ["semantic", "structural"]),
+        (
+            exemplar_graph,
+            (patches,),
+            ["exemplar"],
+            ["semantic", "structural", "semantic_features", "structural_features"],
+        ),
         (
             InstanceGraph(folded).eval(),
             (*templates, patches),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mlss_core.errors import CheckpointError, ConfigError
 from mlss_core.model.backbone import Features
+from mlss_core.model.ensemble import Ensemble
 from mlss_core.model.network import Responses, Templates
 from mlss_core.network_params import NetworkParams
 
@@ -66,6 +67,7 @@ class OnnxNetwork:
                 )
                 props = session.get_modelmeta().custom_metadata_map
                 self.params = NetworkParams(**json.loads(props["network"]))
+                self.ensemble = Ensemble(*json.loads(props["ensemble"]))
                 weights.append(props["weights"])
             except Exception as error:  # onnxruntime raises types of its own
                 raise CheckpointError(
@@ -90,6 +92,11 @@ class OnnxNetwork:
         """Run the exemplar graph on what `features` gave -> Templates of N targets, float32."""
         outputs = self._run(self._exemplar, exemplar=features.semantic)
         return Templates(outputs[0], outputs[1])
+
+    def exemplar_features(self, features: Features) -> Features:
+        """Run the exemplar graph on what `features` gave -> what its backbone sees, float32."""
+        outputs = self._run(self._exemplar, exemplar=features.semantic)
+        return Features(semantic=outputs[2], structural=outputs[3])
 
     def respond_to(self, templates: Templates, features: Features) -> Responses:
         """Run the instance graph: N templates, N k patches -> (N k, 1, 33, 33) float32.

@@ -138,7 +138,7 @@ class TemplateParams(Checked):
 
     rate: float = param(
         0.02,
-        "Share of the new template per frame.",
+        "Share of the new template per frame, where they are mixed.",
         range=(0, 1),
         source="released zLR: 0.005; docs/training.md",
     )
@@ -152,11 +152,11 @@ class TemplateParams(Checked):
     gated: bool = param(
         True, "Update only while the target is tracked with confidence.", source="released: off"
     )
-    first_share: float = param(
-        0.3,
-        "Share of the first frame's template in every comparison; the rest is the rolling one.",
-        range=(0, 1),
-        source="released: 0; docs/training.md",
+    online: bool = param(
+        True,
+        "Learn templates from the target and from what is about it, by descent; off: mix those of "
+        "the network. Takes effect when a target starts.",
+        source="released: off; docs/training.md",
     )
 
 
@@ -338,7 +338,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
                 peak="released",
             ),
             BoxParams(refine=False),
-            TemplateParams(rate=0.005, every=1, gated=False, first_share=0.0),
+            TemplateParams(rate=0.005, every=1, gated=False, online=False),
             ThermalParams(shoulder=0.0, freeze=False, dead_pixels=False),
             PresenceParams(enabled=False),
         )

@@ -103,6 +103,7 @@ class InferenceNetwork:
         self.device = device
         self.precision = precision
         self.params = network.params
+        self.ensemble = network.ensemble.summed()
         dtype = _DTYPES[precision]
         self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self._plain = plain
@@ -145,6 +146,10 @@ class InferenceNetwork:
     def templates_from(self, features: Features) -> Templates:
         """Features of exemplars (N, ...) -> float32 Templates."""
         return self.network.templates_from(features)
+
+    def exemplar_features(self, features: Features) -> Features:
+        """What an online filter learns from: the features themselves."""
+        return features
 
     @torch.inference_mode()
     def respond_to(self, templates: Templates, features: Features) -> Responses:

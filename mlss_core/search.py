@@ -229,25 +229,17 @@ def _one_each(spots: list[Spot], apart_px: float) -> list[Spot]:
     return kept
 
 
-def compared_templates(
-    targets: list[Target], regions: list[list[Region]], first_share: float
-) -> Templates:
-    """Rolling templates with their share of the first ones; correlation is linear in both.
-
-    One for each target; where any of the regions is wide, one for each region.
-    """
+def compared_templates(targets: list[Target], regions: list[list[Region]]) -> Templates:
+    """The targets' templates, one for each; where any region is wide, one for each region."""
     any_wide = any(region.wide for own in regions for region in own)
     each = torch.tensor([n + len(targets) * r.wide for n, own in enumerate(regions) for r in own])
     levels = []
     for level in range(len(Templates._fields)):
-        rolling = torch.cat([target.templates[level] for target in targets])
-        if first_share > 0:
-            first = torch.cat([target.first_templates[level] for target in targets])
-            rolling = torch.lerp(rolling, first, first_share)
+        templates = torch.cat([target.templates[level] for target in targets])
         if any_wide:
             wide = [target.wide_templates[level] for target in targets]
-            rolling = torch.cat([rolling, *wide])[upload(each, rolling.device)]
-        levels.append(rolling)
+            templates = torch.cat([templates, *wide])[upload(each, templates.device)]
+        levels.append(templates)
     return Templates(*levels)
 
 

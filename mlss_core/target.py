@@ -12,6 +12,7 @@ from mlss_core.box import Box
 from mlss_core.likeness import Likeness
 from mlss_core.model.box_head import FirstLook
 from mlss_core.model.network import Templates
+from mlss_core.online_filter import OnlineFilter
 from mlss_core.params import PresenceParams, SearchParams, TemplateParams, TrackerParams
 from mlss_core.patch import search_side
 from mlss_core.presence import TrackState, UsualPeak, next_state
@@ -34,12 +35,12 @@ class Target:
     first_size_px: float
     templates: Templates  # batch of one
     fill: float  # grey level outside the frame, from the first frame
-    first_templates: Templates
     wide_templates: Templates  # of the first frame too, for wide views
     first_look: FirstLook | None  # None without a box head
     scenery: Scenery
     likeness: Likeness
     first_frame: np.ndarray | None = None  # what it was learnt from, (H, W) grey, for a few frames
+    filter: OnlineFilter | None = None  # what makes its templates; None: they are rolled
     shown: Box | None = None  # what is published of the last picture instead of `box`
     where: Whereabouts = field(init=False)
     usual: UsualPeak = field(default_factory=UsualPeak)
@@ -57,7 +58,7 @@ class Target:
 
     def learn_anew(self, first: Target) -> None:
         """Take over what `first` looks like, and keep the place."""
-        self.templates, self.first_templates = first.templates, first.first_templates
+        self.templates, self.filter = first.templates, first.filter
         self.wide_templates = first.wide_templates
         self.first_look, self.fill = first.first_look, first.fill
         self.usual, self.usual_wide = UsualPeak(), UsualPeak()

@@ -17,8 +17,10 @@ from mlss_core.cutting import Cutter, cut_regions
 from mlss_core.egomotion import EgoMotion
 from mlss_core.errors import FrameError
 from mlss_core.likeness import Likeness
+from mlss_core.model.backbone import Features
 from mlss_core.model.box_head import BoxHead
 from mlss_core.model.network import MLSSNet, Templates
+from mlss_core.online_filter import OnlineFilter, descend
 from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.patch import search_side, upload
 from mlss_core.presence import TrackState
@@ -33,6 +35,17 @@ from mlss_core.thermal import DEAD_AFTER_FRAMES, ThermalNormalizer
 
 if TYPE_CHECKING:
     from mlss_core.onnx_network import OnnxNetwork
+
+
+_OTHER_APART = 0.6  # sides off the target from which on something else has a picture of its own
+
+
+class Lesson(NamedTuple):
+    """A picture to learn from."""
+
+    target: Target
+    patch: Tensor  # (1, 1, P, P)
+    off_cells: tuple[float, float] | None  # of the target, see `OnlineFilter.see`
 
 
 class TrackResult(NamedTuple):
@@ -83,6 +96,7 @@ class MLSSTracker:
         else:
             self._network, self.device, self.precision = network, network.device, network.precision
         self._look = Replayed(self._look_now, self.device)
+        self._descend = Replayed(descend, self.device)
         self._cutter = Cutter(self.device)
         self._refiner = (
             BoxRefiner(box_head or load_box_head(), self.params, self.device, self._cutter)
@@ -94,7 +108,7 @@ class MLSSTracker:
         self._start_stream()
         self._targets: dict[str, Target] = {}
         self._frame_hw: tuple[int, int] | None = None
-        self._unlearnt: list[tuple[Target, Tensor]] = []  # exemplars to roll in
+        self._unlearnt: list[Lesson] = []
         self.last_peaks: list[Peak] = []  # believed in the last update, for debugging
 
     @property
@@ -172,14 +186,20 @@ class MLSSTracker:
 
         Changes no result; called once a box is published, it shortens the next update.
         """
-        if not self._unlearnt:
+        lessons, self._unlearnt = self._unlearnt, []
+        if not lessons:
             return
-        patches = torch.cat([patch for _, patch in self._unlearnt])
-        fresh = self._network.templates_from(self._network.features(patches))
-        for n, (target, _) in enumerate(self._unlearnt):
-            own = Templates(*(level[n : n + 1] for level in fresh))
-            roll_templates(target, own, self.params.template)
-        self._unlearnt = []
+        features = self._network.features(torch.cat([lesson.patch for lesson in lessons]))
+        for n, (target, _, off_cells) in enumerate(lessons):
+            own = Features(*(level[n : n + 1] for level in features))
+            if target.filter is None:
+                roll_templates(target, self._network.templates_from(own), self.params.template)
+            else:
+                target.filter.see(self._network.exemplar_features(own), off_cells)
+        for target in {id(lesson.target): lesson.target for lesson in lessons}.values():
+            if target.filter is not None:
+                target.filter.learn()
+                target.templates = target.filter.templates
 
     def remove(self, target_id: str) -> None:
         """Stop following one target; an unknown id is ignored."""
@@ -205,15 +225,27 @@ class MLSSTracker:
         fill = float(pixels.mean())
         own = self._exemplar_at(box, size_px)
         wide = own._replace(side=self.params.presence.wide_view * own.side)
-        first, around = (
-            self._network.templates_from(self._network.features(self._cut([at], [fill], pixels)))
-            for at in (own, wide)
+        seen, seen_wide = (
+            self._network.features(self._cut([at], [fill], pixels)) for at in (own, wide)
         )
+        first, around = (self._network.templates_from(each) for each in (seen, seen_wide))
         look = self._refiner.remember(pixels, box, fill) if self._refiner else None
-        return Target(
-            target_id, box, size_px, box, size_px, first, fill, first, around, look,
+        target = Target(
+            target_id, box, size_px, box, size_px, first, fill, around, look,
             Scenery(grey, box), Likeness(grey, box), grey,
         )  # fmt: skip
+        if self.params.template.online:
+            cell_px = own.side * self._cell_share
+            box_cells = (box.w / cell_px, box.h / cell_px)
+            target.filter = OnlineFilter(
+                first,
+                self._network.exemplar_features(seen),
+                box_cells,
+                self._network.ensemble,
+                self._descend,
+            )
+            target.templates = target.filter.templates
+        return target
 
     def _forget_dead_pixels(self, targets: list[Target]) -> None:
         """Pixels prove dead some frames after a target was learnt with them: learn it anew."""
@@ -223,7 +255,7 @@ class MLSSTracker:
             if target.first_frame is not None and (off < target.first_size_px / 2).any():
                 mended = self._normalize.mend(target.first_frame)
                 target.learn_anew(self._first_sight(target.target_id, mended, target.first_box))
-                self._unlearnt = [pair for pair in self._unlearnt if pair[0] is not target]
+                self._unlearnt = [one for one in self._unlearnt if one.target is not target]
             if target.updates >= DEAD_AFTER_FRAMES:
                 target.first_frame = None
 
@@ -259,7 +291,7 @@ class MLSSTracker:
         self, targets: list[Target], pixels: Tensor, grey: np.ndarray
     ) -> list[tuple[Sighting | None, float]]:
         """Correlate every target with its regions."""
-        network, share = self._network.params, self.params.template.first_share
+        network = self._network.params
         regions = [regions_of(target, self.params, network, pixels.shape) for target in targets]
         sightings: dict[int, tuple[Sighting | None, float]] = {}
         for group in alike(regions):
@@ -267,7 +299,7 @@ class MLSSTracker:
             every = [regions[n] for n in group]
             fills = [target.fill for target in own for _ in every[0]]
             patches = self._cut(list(chain(*every)), fills, pixels, self.params.search.scales)
-            templates = compared_templates(own, every, share)
+            templates = compared_templates(own, every)
             found = self._look(patches, *templates, targets=len(own)).cpu()  # waits here
             every_seen = as_seen(found, len(own), network.response_cells, self.params)
             for n, target, seen in zip(group, own, every_seen, strict=True):
@@ -306,21 +338,28 @@ class MLSSTracker:
     def _cut_exemplars(self, targets: list[Target], sizes_px: list[float], pixels: Tensor) -> None:
         """Keep what confident targets look like at their new place, at the size they had."""
         policy = self.params.template
-        if policy.rate == 0:
+        if policy.rate == 0 and not policy.online:
             return
-        sure = []
+        lessons: list[tuple[Target, Region, tuple[float, float] | None]] = []
         for target, size in zip(targets, sizes_px, strict=True):
             certain = target.state is TrackState.TRACKING and target.where.meeting is None
             if certain or not policy.gated:
                 target.unlearnt_frames += 1
-            if target.unlearnt_frames >= policy.every:
-                target.unlearnt_frames = 0
-                sure.append((target, self._exemplar_at(target.box, size)))
-        if sure:
-            fills = [target.fill for target, _ in sure]
-            patches = self._cut([region for _, region in sure], fills, pixels)
-            learners = [target for target, _ in sure]
-            self._unlearnt += zip(learners, patches.split(1), strict=True)
+            if target.unlearnt_frames < policy.every:
+                continue
+            target.unlearnt_frames = 0
+            own = self._exemplar_at(target.box, size)
+            lessons.append((target, own, None))
+            other = target.where.most_alike(_OTHER_APART * target.side_px)
+            if target.filter is not None and other is not None:
+                cell_px = own.side * self._cell_share
+                off_cells = (own.cx - other.x) / cell_px, (own.cy - other.y) / cell_px
+                lessons.append((target, own._replace(cx=other.x, cy=other.y), off_cells))
+        if lessons:
+            learners, regions, offs = zip(*lessons, strict=True)
+            fills = [target.fill for target in learners]
+            patches = self._cut(list(regions), fills, pixels).split(1)
+            self._unlearnt += map(Lesson, learners, patches, offs)
 
     def _exemplar_at(self, box: Box, size_px: float) -> Region:
         return Region(box.cx, box.cy, self.params.search.region_scale * size_px)

@@ -165,6 +165,15 @@ class Whereabouts:
         """As if turned back."""
         return dataclasses.replace(self, x=self.sure[0], y=self.sure[1], hidden=self.doubted)
 
+    def most_alike(self, apart_px: float) -> Thing | None:
+        """What is most like the target of all that is now seen so far from it."""
+        others = [
+            thing
+            for thing in self.things
+            if thing.unseen <= 1 and math.dist((thing.x, thing.y), (self.x, self.y)) > apart_px
+        ]
+        return max(others, key=lambda thing: thing.score, default=None)
+
     def expected(self) -> tuple[float, float]:
         """Where it most likely is in the next frame, px: it may have turned or stopped."""
         frames = _COAST * (1 - math.exp(-(self.hidden + 1) / _COAST))

@@ -1,6 +1,6 @@
 """What each part of the tracker is worth: success AUC with one thing changed at a time.
 
-    python tools/ablate.py SEQUENCE... [--frames 150] [--only shipped,response]
+    python tools/ablate.py SEQUENCE... [--frames 150] [--every 100] [--only shipped,response]
 
 prints one row per variant, one column per sequence; docs/training.md quotes it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mlss_core.evaluate.run import track
 from mlss_core.evaluate.trackers import SingleTarget
 from mlss_core.model.network import MLSSNet
 from mlss_core.params import TrackerParams, tracker_params
-from mlss_core.sequences import load_sequence
+from mlss_core.sequences import Sequence, load_sequence
 from mlss_core.tracker import MLSSTracker
 from mlss_core.train.validate import shortened
 
@@ -67,10 +67,9 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "place_rate 0.5": _set(box={"place_rate": 0.5}),
     "window_influence 0.4": _set(search={"window_influence": 0.4}),
     "window_influence 0.15": _set(search={"window_influence": 0.15}),
-    "first_share 0": _set(template={"first_share": 0.0}),
-    "first_share 0.6": _set(template={"first_share": 0.6}),
-    "template rate 0": _set(template={"rate": 0.0}),
-    "template rate 0.005": _set(template={"rate": 0.005}),
+    "templates mixed": _set(template={"online": False}),
+    "templates mixed at 0.005": _set(template={"online": False, "rate": 0.005}),
+    "first template alone": _set(template={"online": False, "rate": 0.0}),
     "template every frame": _set(template={"every": 1}),
     "doubt_limit 100000": _set(presence={"doubt_limit": 100_000}),
     "no presence": _set(presence={"enabled": False}),
@@ -79,8 +78,8 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
         presence={"enabled": False}, search={"scales": 1, "region_scale": 1.0}
     ),
     "no presence and 3 scales": _set(presence={"enabled": False}, search={"scales": 3}),
-    "no presence and template rate 0.005": _set(
-        presence={"enabled": False}, template={"rate": 0.005}
+    "no presence and templates mixed": _set(
+        presence={"enabled": False}, template={"online": False}
     ),
     "no ego-motion": _set(search={"ego_motion": False}),
     "dead pixels left": _set(thermal={"dead_pixels": False}),
@@ -102,17 +101,32 @@ def network_of(variant: str, network: MLSSNet) -> MLSSNet:
     return chosen
 
 
-def success(variant: str, path: Path, frames: int, weights: Path | None) -> float:
-    """Success AUC of one variant on the first frames of one sequence."""
+def stretches(path: Path, frames: int, every: int | None) -> Iterator[tuple[Sequence, np.ndarray]]:
+    """The first frames of a sequence, or those from every so many on, and their boxes (N, 4)."""
+    clip = load_sequence(path)
+    assert clip.ground_truth is not None
+    last = max(len(clip) - frames // 2, 1)  # a shorter rest says little
+    for start in range(0, last, every or last):
+        images = [clip.frames[i] for i in range(start, min(start + frames, len(clip)))]
+        truth = clip.ground_truth[start : start + frames]
+        part = dataclasses.replace(clip, frames=images, ground_truth=truth, visibility=None)
+        yield shortened(part, frames)
+
+
+def success(
+    variant: str, path: Path, frames: int, every: int | None, weights: Path | None
+) -> float:
+    """Success AUC of one variant on one sequence, the mean of its stretches."""
     torch.set_num_threads(1)
-    clip, truth = shortened(load_sequence(path), frames)
-    tracker = MLSSTracker(
-        network_of(variant, load_network(weights)),
-        VARIANTS[variant](tracker_params("robust")),
-        precision="fp32" if variant == "float32" else "auto",
-    )
-    boxes, _, _ = track(SingleTarget(tracker), clip)
-    return score_sequence(boxes, truth).success_auc
+    network = network_of(variant, load_network(weights))
+    params = VARIANTS[variant](tracker_params("robust"))
+    found = []
+    for clip, truth in stretches(path, frames, every):
+        precision = "fp32" if variant == "float32" else "auto"
+        tracker = MLSSTracker(network, params, precision=precision)
+        boxes, _, _ = track(SingleTarget(tracker), clip)
+        found.append(score_sequence(boxes, truth).success_auc)
+    return float(np.mean(found))
 
 
 def main() -> None:
@@ -120,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sequences", type=Path, nargs="+")
     parser.add_argument("--frames", type=int, default=150, help="of each sequence (%(default)s)")
+    parser.add_argument("--every", type=int, help="start anew every so many frames")
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
     parser.add_argument("--only", default="", help="variants whose name holds one of these words")
     parser.add_argument("--jobs", type=int, default=2)
@@ -130,7 +145,8 @@ def main() -> None:
     with ProcessPoolExecutor(args.jobs) as pool:
         runs = {
             name: [
-                pool.submit(success, name, p, args.frames, args.weights) for p in args.sequences
+                pool.submit(success, name, path, args.frames, args.every, args.weights)
+                for path in args.sequences
             ]
             for name in names
         }

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+
+
+class Ensemble(NamedTuple):
+    """The numbers of an ensemble: the gain of each response, and the sum of both biases."""
+
+    semantic: float
+    structural: float
+    bias: float
 
 
 class RelativeEntropyEnsemble(nn.Module):
@@ -29,3 +39,8 @@ class RelativeEntropyEnsemble(nn.Module):
     def forward(self, semantic: Tensor, structural: Tensor) -> Tensor:
         """Two responses (B, 1, R, R) -> their ensemble (B, 1, R, R)."""
         return self.gain[0] * semantic + self.bias[0] + self.gain[1] * structural + self.bias[1]
+
+    def summed(self) -> Ensemble:
+        """The gains, and both biases together."""
+        semantic, structural = self.gain.tolist()
+        return Ensemble(semantic, structural, sum(self.bias.tolist()))

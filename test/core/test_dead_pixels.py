@@ -33,8 +33,8 @@ def test_a_dead_pixel_far_from_the_target_teaches_nothing(beside_px, learnt_anew
         picture[round(box.cy), round(box.cx) + beside_px] = 255
         if n == 0:
             tracker.initialize(picture, box)
-            first = tracker._targets["target"].first_templates
+            first = tracker._targets["target"].wide_templates
         else:
             tracker.update(picture)
-    assert (tracker._targets["target"].first_templates is not first) == learnt_anew
+    assert (tracker._targets["target"].wide_templates is not first) == learnt_anew
     assert tracker._targets["target"].first_frame is None

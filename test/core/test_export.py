@@ -53,6 +53,10 @@ def test_graphs_give_the_networks_templates_and_responses(network, exported):
     expected = network.make_templates(exemplar)
     for got, want in zip(templates, expected, strict=True):
         assert torch.linalg.vector_norm(got - want) < 1e-4 * torch.linalg.vector_norm(want)
+    spelt_out = graphs.exemplar_features(graphs.features(exemplar))
+    for got, want in zip(spelt_out, network.features(exemplar), strict=True):
+        assert torch.linalg.vector_norm(got - want) < 1e-4 * torch.linalg.vector_norm(want)
+    assert graphs.ensemble == network.ensemble.summed()
     fused = graphs.respond_to(expected, graphs.features(instances)).fused
     torch.testing.assert_close(
         fused, network.respond(expected, instances).fused, atol=1e-4, rtol=1e-3

@@ -11,7 +11,7 @@ from mlss_core.recovery import Region, Sighting
 from mlss_core.response import Peak
 from mlss_core.target import Target, expect_step, settle, take_sighting
 from mlss_core.tracker import MLSSTracker, TrackState
-from mlss_core.whereabouts import Spot, Whereabouts
+from mlss_core.whereabouts import Spot, Thing, Whereabouts
 
 SIDE = 20.0
 PARAMS = PresenceParams(trial_frames=40, open_after=60)
@@ -48,6 +48,17 @@ def test_speed_is_learnt_and_expected_to_fade_away():
     assert where.expected() == pytest.approx((41.0, 0.0), abs=0.1)
     where.hidden = 1000
     assert where.expected()[0] == pytest.approx(where.x + 45)
+
+
+def test_what_is_most_alike_is_seen_now_and_apart_from_the_target():
+    where = followed()
+    assert where.most_alike(12.0) is None
+    near, gone = Thing(50.0, 0.0, score=0.9), Thing(80.0, 0.0, score=0.8, unseen=2)
+    faint, alike = Thing(40.0, 13.0, score=0.2, unseen=1), Thing(0.0, 0.0, score=0.7)
+    where.things = [near, gone, faint, alike]
+    assert where.most_alike(12.0) is alike
+    where.things = [near, gone, faint]
+    assert where.most_alike(12.0) is faint
 
 
 def test_peak_of_a_known_other_is_not_the_target_that_vanished_beside_it():

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -207,9 +208,9 @@ def test_lost_target_has_no_box_and_teaches_nothing(network):
 
 def test_template_rolls_by_its_rate(network):
     frames = seeded_frames(2)
-    still = make_tracker(network, template=TemplateParams(rate=0.0))
-    rolling = make_tracker(network, template=TemplateParams(rate=0.25))
-    fresh = make_tracker(network, template=TemplateParams(rate=1.0))
+    still = make_tracker(network, template=TemplateParams(online=False, rate=0.0))
+    rolling = make_tracker(network, template=TemplateParams(online=False, rate=0.25))
+    fresh = make_tracker(network, template=TemplateParams(online=False, rate=1.0))
     for tracker in (still, rolling, fresh):
         tracker.initialize(frames[0], seeded_box())
         tracker.update(frames[1])
@@ -280,11 +281,12 @@ def test_unknown_device_or_precision_is_refused(network, device, precision):
         MLSSTracker(network, device=device, precision=precision)
 
 
-def test_templates_are_rolled_every_few_frames(network):
+@pytest.mark.parametrize("online", [False, True])
+def test_templates_change_every_few_frames(network, online):
     frames = seeded_frames()
 
     def template_after(every, count):
-        policy = TemplateParams(every=every, rate=0.02, first_share=0.0)
+        policy = TemplateParams(every=every, rate=0.02, online=online)
         tracker = make_tracker(network, template=policy)
         tracker.initialize(frames[0], seeded_box())
         for i in range(1, count + 1):
@@ -296,6 +298,46 @@ def test_templates_are_rolled_every_few_frames(network):
     assert torch.equal(template_after(3, 2), begun)
     assert not torch.equal(template_after(3, 3), begun)
     assert not torch.equal(template_after(1, 1), begun)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_how_templates_are_learnt_is_settled_when_a_target_starts(network, online):
+    frames = seeded_frames(4)
+    changed = make_tracker(network, template=TemplateParams(every=1, online=online))
+    same = make_tracker(network, template=TemplateParams(every=1, online=online))
+    for tracker in (changed, same):
+        tracker.initialize(frames[0], seeded_box())
+    other = TemplateParams(every=1, online=not online)
+    changed.params = dataclasses.replace(changed.params, template=other)
+    for frame in frames[1:]:
+        changed.update(frame)
+        same.update(frame)
+    torch.testing.assert_close(snapshot(changed)["target"][-1], snapshot(same)["target"][-1])
+    changed.initialize(frames[0], seeded_box())
+    assert (changed._targets["target"].filter is None) == online
+
+
+def test_what_is_most_like_the_target_is_learnt_too_with_the_targets_place_beside_it(
+    network,
+):
+    frame, box = seeded_frames(1)[0], seeded_box()
+    tracker = make_tracker(network, template=TemplateParams(every=1))
+    tracker.initialize(frame, box)
+    target = tracker._targets["target"]
+    near, alike, gone = (
+        Thing(box.cx + right, box.cy + 10.0, score=score, unseen=unseen)
+        for right, score, unseen in ((9.0, 0.9, 0), (-40.0, 0.5, 1), (40.0, 0.8, 2))
+    )
+    target.where.things = [near, Thing(box.cx, box.cy - 50.0, score=0.1), alike, gone]
+    tracker._cut_exemplars([target], [target.size_px], torch.from_numpy(frame).float())
+    own, other = tracker._unlearnt
+    assert own.off_cells is None
+    assert not torch.equal(own.patch, other.patch)
+    cell_px = 4 / 255 * 255 / 127 * target.size_px
+    assert other.off_cells == pytest.approx((40 / cell_px, -10 / cell_px))
+    target.where.things = [near, gone]
+    tracker._cut_exemplars([target], [target.size_px], torch.from_numpy(frame).float())
+    assert len(tracker._unlearnt) == 3
 
 
 def test_a_seldom_roll_takes_over_as_much_as_rolls_in_every_frame_would():

@@ -92,12 +92,11 @@ def test_no_more_further_regions_are_searched_than_asked_for(target, windows):
 
 def test_every_region_is_compared_with_the_templates_of_its_view(target):
     own, wide = Region(0, 0, 80.0), Region(0, 0, 160.0, wide=True)
-    for share in (0.0, 0.3):
-        alone = compared_templates([target, target], [[own, own], [own, own]], share)
-        assert len(alone.semantic) == 2
-        mixed = compared_templates([target, target], [[own, wide], [wide, own]], share)
-        for level, single, around in zip(mixed, alone, target.wide_templates, strict=True):
-            torch.testing.assert_close(level, torch.cat([single[:1], around, around, single[1:]]))
+    alone = compared_templates([target, target], [[own, own], [own, own]])
+    assert len(alone.semantic) == 2
+    mixed = compared_templates([target, target], [[own, wide], [wide, own]])
+    for level, single, around in zip(mixed, alone, target.wide_templates, strict=True):
+        torch.testing.assert_close(level, torch.cat([single[:1], around, around, single[1:]]))
 
 
 def peak(height, offset=0.0):
