@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 _OVERLAP = 0.85  # of neighbouring responses, so that a peak on the border of one is inside another
 _PLAIN = 0.6  # score of a target that is seen so well that it cannot be the scenery
-# A faint spot that differs by more from the target than so many of its changes is not it,
+# What differs by more from the target than so many of its changes is not it: a faint spot,
 _UNLIKE = 2.2
-_UNLIKE_IN_DOUBT = 1.8  # nor is any in doubt
+_UNLIKE_IN_DOUBT = 1.8  # one in doubt,
+_UNLIKE_PLAIN = 3.0  # and, in doubt alone, one that is plainly seen
 _ONE = 0.35  # sides within which peaks are of one thing
 
 
@@ -153,11 +154,11 @@ def sight(
         own_first = True
         in_doubt = target.where.doubted > 0
         if widely or in_doubt or spots[0].score < _PLAIN:
-            limit = math.inf if widely else _UNLIKE_IN_DOUBT if in_doubt else _UNLIKE
             likely = [
                 spot._replace(unlike=unlike)
                 for spot in spots
-                if (unlike := target.likeness.unlike(grey, _box_at(spot, target))) < limit
+                if (unlike := target.likeness.unlike(grey, _box_at(spot, target)))
+                < (math.inf if widely else _unlike_limit(spot, in_doubt))
                 and not target.scenery.shows(grey, _box_at(spot, target))
             ]
             own_first = bool(likely) and likely[0].sighting is spots[0].sighting
@@ -170,6 +171,13 @@ def sight(
     if _score(here.peak, target, network) < presence.regain_near:
         here = best_sighting(regions, seen.responses, search)
     return here, _score(here.peak, target, network)
+
+
+def _unlike_limit(spot: Spot, in_doubt: bool) -> float:
+    """Changes of a target by which a spot may differ from it."""
+    if spot.score >= _PLAIN:
+        return _UNLIKE_PLAIN
+    return _UNLIKE_IN_DOUBT if in_doubt else _UNLIKE
 
 
 def _further_spots(

@@ -192,6 +192,16 @@ def test_a_faint_peak_and_in_doubt_any_that_looks_otherwise_is_not_the_target(
     assert plain is not None  # seen too well to be asked for
 
 
+@pytest.mark.parametrize(("height", "believed"), [(1.0, False), (4.0, True)])
+def test_in_doubt_what_is_plainly_seen_may_have_changed_more(target, height, believed):
+    grey = scene(0)
+    known(target, grey)
+    target.usual.see(10.0, 4.0)
+    target.updates, target.where.doubted = 1, 5
+    found, _ = see(target, [], height=height, grey=grey + 10)  # 2.5 changes of 4 grey levels
+    assert (found is not None) == believed
+
+
 def test_only_a_target_that_is_surely_seen_and_met_nobody_shows_how_it_looks(tracker, target):
     grey, frames = np.zeros((240, 320), np.float32), target.likeness._frames
     target.state, target.score = TrackState.UNCERTAIN, 0.9
