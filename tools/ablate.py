@@ -68,7 +68,7 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "window_influence 0.4": _set(search={"window_influence": 0.4}),
     "window_influence 0.15": _set(search={"window_influence": 0.15}),
     "templates mixed": _set(template={"online": False}),
-    "templates mixed at 0.005": _set(template={"online": False, "rate": 0.005}),
+    "mixing rate 0.005": _set(template={"online": False, "rate": 0.005}),
     "first template alone": _set(template={"online": False, "rate": 0.0}),
     "template every frame": _set(template={"every": 1}),
     "doubt_limit 100000": _set(presence={"doubt_limit": 100_000}),
@@ -78,9 +78,7 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
         presence={"enabled": False}, search={"scales": 1, "region_scale": 1.0}
     ),
     "no presence and 3 scales": _set(presence={"enabled": False}, search={"scales": 3}),
-    "no presence and templates mixed": _set(
-        presence={"enabled": False}, template={"online": False}
-    ),
+    "no presence and mixing": _set(presence={"enabled": False}, template={"online": False}),
     "no ego-motion": _set(search={"ego_motion": False}),
     "dead pixels left": _set(thermal={"dead_pixels": False}),
     "profile reference": lambda _: tracker_params("reference"),
