@@ -95,7 +95,7 @@ class OnlineFilter:
                 in cells; None: it is the target's picture.
         """
         if off_cells is None:
-            slot = self._own if self._own < _OWN else 1 + (self._own - 1) % (_OWN - 1)
+            slot = 1 + (self._own - 1) % (_OWN - 1) if self._own else 0
             self._own += 1
         else:
             slot = _OWN + self._others % _OTHERS
@@ -173,7 +173,7 @@ def descend(
 
 def _respond(templates: Tensor, spectra: Tensor, fast: int, cells: int) -> Tensor:
     """Templates (N, C, h, w) on J pictures -> (N, J, R, R)."""
-    kernel = torch.fft.rfft2(templates, s=(fast, fast)).conj().resolve_conj()
+    kernel = torch.fft.rfft2(templates, s=(fast, fast)).conj_physical()
     product = spectra @ kernel.flatten(2).transpose(1, 2).unsqueeze(3)  # (N, F, J, 1)
     product = product.squeeze(3).transpose(1, 2).unflatten(2, (fast, -1))
     return torch.fft.irfft2(product, s=(fast, fast))[..., :cells, :cells]
@@ -181,11 +181,9 @@ def _respond(templates: Tensor, spectra: Tensor, fast: int, cells: int) -> Tenso
 
 def _gather(wrong: Tensor, spectra: Tensor, fast: int, size: int) -> Tensor:
     """What the responses of J pictures (N, J, R, R) ask of templates (N, C, size, size)."""
-    change = (
-        torch.fft.rfft2(wrong, s=(fast, fast)).conj().resolve_conj().flatten(2).transpose(1, 2)
-    )
-    product = (change.unsqueeze(2) @ spectra).squeeze(2)  # (N, F, C)
-    product = product.transpose(1, 2).unflatten(2, (fast, -1))
+    change = torch.fft.rfft2(wrong, s=(fast, fast)).conj_physical()
+    product = change.flatten(2).transpose(1, 2).unsqueeze(2) @ spectra  # (N, F, 1, C)
+    product = product.squeeze(2).transpose(1, 2).unflatten(2, (fast, -1))
     return torch.fft.irfft2(product, s=(fast, fast))[..., :size, :size]
 
 

@@ -144,7 +144,7 @@ class TemplateParams(Checked):
     )
     every: int = param(
         5,
-        "Frames from one update to the next; each then counts as that many.",
+        "Frames from one update to the next; where they are mixed, each counts as that many.",
         "frames",
         (1, 1000),
         source="released: 1",

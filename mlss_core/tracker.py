@@ -182,7 +182,7 @@ class MLSSTracker:
         return [self._result(target, target.state) for target in targets]
 
     def learn(self) -> None:
-        """Roll the templates towards the last frame now instead of within the next update.
+        """Let the templates learn from the last frame now instead of within the next update.
 
         Changes no result; called once a box is published, it shortens the next update.
         """
@@ -336,7 +336,7 @@ class MLSSTracker:
             take_box(target, corrected, self.params.search)
 
     def _cut_exemplars(self, targets: list[Target], sizes_px: list[float], pixels: Tensor) -> None:
-        """Keep what confident targets look like at their new place, at the size they had."""
+        """Keep what confident targets, and what is most like them, look like to learn from it."""
         policy = self.params.template
         if policy.rate == 0 and not policy.online:
             return
@@ -350,8 +350,10 @@ class MLSSTracker:
             target.unlearnt_frames = 0
             own = self._exemplar_at(target.box, size)
             lessons.append((target, own, None))
+            if target.filter is None:
+                continue
             other = target.where.most_alike(_OTHER_APART * target.side_px)
-            if target.filter is not None and other is not None:
+            if other is not None:
                 cell_px = own.side * self._cell_share
                 off_cells = (own.cx - other.x) / cell_px, (own.cy - other.y) / cell_px
                 lessons.append((target, own._replace(cx=other.x, cy=other.y), off_cells))

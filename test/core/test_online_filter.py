@@ -35,10 +35,10 @@ def responses(templates, features):
         return network.respond_to(templates, features).fused[0, 0]
 
 
-def learner(features=None, box_cells=(4.0, 4.0), templates=None):
-    zero = Templates(*(torch.zeros(1, CHANNELS, size, size) for size in (5, 9)))
+def learner(features=None, box_cells=(4.0, 4.0)):
+    empty = Templates(*(torch.zeros(1, CHANNELS, size, size) for size in (5, 9)))
     first = features or random_features()
-    return OnlineFilter(templates or zero, first, box_cells, ENSEMBLE, Replayed(descend, CPU))
+    return OnlineFilter(empty, first, box_cells, ENSEMBLE, Replayed(descend, CPU))
 
 
 def test_the_target_is_answered_to_and_what_is_beside_it_is_not():
