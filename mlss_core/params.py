@@ -130,6 +130,14 @@ class BoxParams(Checked):
         range=(0, 1),
         source="docs/training.md",
     )
+    size_noise: float = param(
+        0.25,
+        "Change since the init box, of the logarithm of a side, that is taken for noise and not "
+        "published where a target is a few px large; what is twice as large is published whole. "
+        "It falls to nothing at 26 px.",
+        range=(0, 10),
+        source="docs/training.md",
+    )
 
 
 @dataclass(frozen=True)
@@ -337,7 +345,7 @@ def tracker_params(profile: str = "robust") -> TrackerParams:
                 resampling="released",
                 peak="released",
             ),
-            BoxParams(refine=False),
+            BoxParams(refine=False, size_noise=0.0),
             TemplateParams(rate=0.005, every=1, gated=False, online=False),
             ThermalParams(shoulder=0.0, freeze=False, dead_pixels=False),
             PresenceParams(enabled=False),

@@ -25,7 +25,7 @@ _PLACE_LIMIT = 0.25  # of a side: the head saw errors of 0.08, seldom 0.2, in tr
 _SIZE_LIMIT = 0.5  # of the logarithm of a side: it saw 0.18, seldom 0.36
 _PULL_LIMIT = 0.3  # of the logarithm of a side: what has grown more is not held back more
 _DETAILED_PX = 0.4 * PATCH_PX  # side of a box that the head sees pixel by pixel
-_DETAIL = 4  # power of the share of that side with which a shown size takes over less
+_DETAIL = 4  # power of the share of that side with which a size is taken for what it looks like
 _ASPECT_LIMIT = math.log(3.0)  # change of the aspect since the first frame: a turn, no collapse
 
 
@@ -101,7 +101,7 @@ class BoxRefiner:
         wider, higher = change[2:]
         grown_w, grown_h = math.log(box.w / start.w), math.log(box.h / start.h)
         # Half the logarithm of the area, and of the aspect: their sum is that of the width.
-        detail = min(1.0, math.sqrt(box.w * box.h) / _DETAILED_PX)
+        detail = _detail(box)
         size = rates.size_rate * _pulled(
             (wider + higher) / 2, (grown_w + grown_h) / 2, rates.size_stiffness / detail**2
         )
@@ -114,6 +114,34 @@ class BoxRefiner:
         shares = (share, share, share * detail**_DETAIL, share * detail**_DETAIL)
         shown = (k + s * (w - k) for k, w, s in zip(kept, whole, shares, strict=True))
         return Corrected(_changed(box, *kept), _changed(box, *shown))
+
+
+def steadied(box: Box, start: Box, noise: float) -> Box:
+    """The box to publish: sides of small targets stay the init box's until they plainly differ.
+
+    Args:
+        box: as it is followed, px.
+        start: the init box.
+        noise: `BoxParams.size_noise`.
+    """
+    noise *= 1 - _detail(box) ** _DETAIL
+    if noise == 0:
+        return box
+    w, h = (
+        first * math.exp(_beyond(math.log(side / first), noise))
+        for side, first in zip(box[2:], start[2:], strict=True)
+    )
+    return box._replace(w=w, h=h)
+
+
+def _beyond(change: float, noise: float) -> float:
+    """A change less noise: none of what is smaller, all of what is twice as large."""
+    return math.copysign(max(0.0, min(abs(change), 2 * (abs(change) - noise))), change)
+
+
+def _detail(box: Box) -> float:
+    """How much the picture says of a box's size, 0..1."""
+    return min(1.0, math.sqrt(box.w * box.h) / _DETAILED_PX)
 
 
 def _changed(box: Box, right: float, down: float, wider: float, higher: float) -> Box:

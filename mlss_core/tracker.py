@@ -25,7 +25,7 @@ from mlss_core.params import TrackerParams, tracker_params
 from mlss_core.patch import search_side, upload
 from mlss_core.presence import TrackState
 from mlss_core.recovery import Region, Sighting
-from mlss_core.refine import BoxRefiner
+from mlss_core.refine import BoxRefiner, steadied
 from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.scenery import KEPT_EVERY, Scenery
@@ -377,6 +377,8 @@ class MLSSTracker:
         return box._replace(cy=box.cy + sign * self._normalize.params.crop_top)
 
     def _result(self, target: Target, state: TrackState) -> TrackResult:
-        lost = target.state is TrackState.LOST
-        box = None if lost else self._shift_rows(target.shown or target.box, 1)
-        return TrackResult(target.target_id, box, target.score, target.state if lost else state)
+        if target.state is TrackState.LOST:
+            return TrackResult(target.target_id, None, target.score, target.state)
+        noise = self.params.box.size_noise
+        box = steadied(target.shown or target.box, target.first_box, noise)
+        return TrackResult(target.target_id, self._shift_rows(box, 1), target.score, state)

@@ -63,6 +63,7 @@ VARIANTS: dict[str, Callable[[TrackerParams], TrackerParams]] = {
     "aspect_stiffness 0": _set(box={"aspect_stiffness": 0.0}),
     "shown_share 0": _set(box={"shown_share": 0.0}),
     "shown_share 1": _set(box={"shown_share": 1.0}),
+    "size_noise 0": _set(box={"size_noise": 0.0}),
     "place_rate 0": _set(box={"place_rate": 0.0}),
     "place_rate 0.5": _set(box={"place_rate": 0.5}),
     "window_influence 0.4": _set(search={"window_influence": 0.4}),

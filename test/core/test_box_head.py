@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from mlss_core.errors import CheckpointError, FrameError
 from mlss_core.model.box_head import PATCH_PX, BoxHead, FirstLook, draw_boxes
 from mlss_core.params import BoxParams, tracker_params
 from mlss_core.presence import TrackState
-from mlss_core.refine import BoxRefiner
+from mlss_core.refine import BoxRefiner, steadied
 from mlss_core.tracker import MLSSTracker
 from mlss_core.train import loop
 from mlss_core.train.boxes import BoxPairs, overlaps
@@ -156,6 +157,43 @@ def test_less_of_the_size_is_shown_where_there_are_few_pixels():
 
     assert wider(80.0) == pytest.approx(wider(40.0))
     assert 0 < wider(13.0) < 0.1 * wider(40.0)
+
+
+def test_a_small_target_shows_a_changed_size_only_once_it_is_plain():
+    start = Box(100.0, 90.0, 10.0, 14.0)
+
+    def shown(factor):
+        grown = start._replace(cx=103.0, w=start.w * factor)
+        box = steadied(grown, start, 0.25)
+        assert box[:2] == grown[:2]
+        assert box.h == pytest.approx(start.h)
+        return box.w / start.w
+
+    assert shown(1.2) == shown(0.85) == 1.0
+    assert 1.0 < shown(1.4) < 1.4
+    assert 0.7 < shown(0.7) < 1.0
+    assert shown(1.7) == pytest.approx(1.7)
+    assert shown(0.55) == pytest.approx(0.55)
+    ratios = [shown(math.exp(0.01 * n)) for n in range(-80, 81)]
+    assert all(0 <= later - one < 0.06 for one, later in pairwise(ratios))
+
+
+@pytest.mark.parametrize(("side", "noise"), [(40.0, 0.25), (10.0, 0.0)])
+def test_a_large_target_shows_every_change_of_size(side, noise):
+    start = Box(100.0, 90.0, side, side)
+    grown = start._replace(w=1.05 * side)
+    assert steadied(grown, start, noise) == grown
+
+
+def test_the_published_box_of_a_small_target_keeps_its_size():
+    start = Box(100.0, 90.0, 12.0, 12.0)
+    tracker = MLSSTracker(load_network(), tracker_params(), "cpu", "fp32", _Insists([0.0] * 4))
+    tracker.initialize(picture(start).astype(np.uint8), start)
+    (target,) = tracker._targets.values()
+    target.box = target.box._replace(w=13.5, h=11.0)
+    (result,) = tracker.update(picture(start).astype(np.uint8) + np.uint8(1))
+    assert target.box.w > 12.5
+    assert result.box[2:] == start[2:]
 
 
 def test_what_is_published_does_not_move_the_tracker():
