@@ -179,7 +179,7 @@ def test_a_small_target_shows_a_changed_size_only_once_it_is_plain():
 
 
 @pytest.mark.parametrize(("side", "noise"), [(40.0, 0.25), (10.0, 0.0)])
-def test_a_large_target_shows_every_change_of_size(side, noise):
+def test_every_change_of_size_is_shown_of_a_large_target_and_without_noise(side, noise):
     start = Box(100.0, 90.0, side, side)
     grown = start._replace(w=1.05 * side)
     assert steadied(grown, start, noise) == grown
