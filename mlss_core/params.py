@@ -122,12 +122,14 @@ class BoxParams(Checked):
         range=(0, 100),
         source="docs/training.md",
     )
-    shown_share: float = param(
-        0.5,
-        "Share of its whole correction that the published box shows, so that it follows limbs and "
-        "turns at once; the tracker goes on from the box of the rates above. Of the size of a "
-        "target under 26 px less is shown. 0: that box is published.",
-        range=(0, 1),
+    shown_spread: float = param(
+        0.12,
+        "Spread of the head's edges at which the published box shows half of the head's "
+        "correction; more where it is surer. So it follows limbs and turns at once; the tracker "
+        "goes on from the box of the rates above. Of the size of a target under 26 px less is "
+        "shown. 0: that box is published.",
+        "box sides",
+        (0, 100),
         source="docs/training.md",
     )
     size_noise: float = param(

@@ -2,7 +2,7 @@
 
 What the head says of one picture is right about limbs that swing and a body that turns, and a
 little wrong about the size each time. So the tracker goes on from a box that takes over a small
-share, and shows one that takes over half.
+share, and shows one that takes over as much as the head is sure of.
 """
 
 from __future__ import annotations
@@ -75,14 +75,15 @@ class BoxRefiner:
         """Correct the boxes of N targets in the frame `pixels` (H, W); `starts`: init boxes."""
         patches, sides = self._see(pixels, boxes, fills)
         first = FirstLook(*(torch.cat(parts) for parts in zip(*looks, strict=True)))
-        changes = self._compare(patches, sides, *first).double().cpu()
+        said = self._compare(patches, sides, *first).double().cpu()
         return [
-            self._corrected(box, start, change)
-            for box, start, change in zip(boxes, starts, changes.tolist(), strict=True)
+            self._corrected(box, start, of_box[:4], of_box[4:])
+            for box, start, of_box in zip(boxes, starts, said.tolist(), strict=True)
         ]
 
     def _compared(self, patches: Tensor, sides: Tensor, *first: Tensor) -> Tensor:
-        return self._head(FirstLook(*first), patches, sides)
+        """(N, 6): changes and spreads, see `Correction`."""
+        return torch.cat(self._head(FirstLook(*first), patches, sides), dim=1)
 
     def _see(
         self, pixels: Tensor, boxes: Sequence[Box], fills: Sequence[float]
@@ -95,7 +96,10 @@ class BoxRefiner:
         sides = torch.tensor(shares, dtype=torch.float32)
         return upload(patches, self._device), upload(sides, self._device)
 
-    def _corrected(self, box: Box, start: Box, change: list[float]) -> Corrected:
+    def _corrected(
+        self, box: Box, start: Box, change: list[float], spread: list[float]
+    ) -> Corrected:
+        """What a target that started as `start` takes over of a `Correction` of its box."""
         rates = self._rates
         right, down = (_within(step, _PLACE_LIMIT) for step in change[:2])
         wider, higher = change[2:]
@@ -110,10 +114,15 @@ class BoxRefiner:
         aspect = _within(turned + aspect, _ASPECT_LIMIT / 2) - turned
         kept = (rates.place_rate * right, rates.place_rate * down, size + aspect, size - aspect)
         whole = (right, down, _within(wider, _SIZE_LIMIT), _within(higher, _SIZE_LIMIT))
-        share = rates.shown_share
-        shares = (share, share, share * detail**_DETAIL, share * detail**_DETAIL)
+        sure = [_share(each, rates.shown_spread) for each in spread]
+        shares = [*sure, *(share * detail**_DETAIL for share in sure)]
         shown = (k + s * (w - k) for k, w, s in zip(kept, whole, shares, strict=True))
         return Corrected(_changed(box, *kept), _changed(box, *shown))
+
+
+def _share(spread: float, half: float) -> float:
+    """Of a correction of that spread, where half of one of the spread `half` is taken."""
+    return half**2 / (half**2 + spread**2) if half > 0 else 0.0
 
 
 def steadied(box: Box, start: Box, noise: float) -> Box:

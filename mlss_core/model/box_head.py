@@ -21,6 +21,7 @@ REGION_SCALE = 1.25  # side of what they show, in target sizes s_z: 2.5 sides of
 _FINE, _MIDDLE, _COARSE = 24, 40, 64  # channels at a half, a quarter and an eighth of the patch
 _SPREAD = 0.1  # of the patch: how far off the estimate edges are sought before anything is learnt
 _LEAST_SHARE = 0.02  # of the patch: side of a box at least
+_LEAST_SPREAD = 1e-3  # of the patch: of edges
 _GREY_FLOOR = 4.0  # grey levels added to a patch's spread, so that flat ones are not amplified
 
 
@@ -30,6 +31,13 @@ class FirstLook(NamedTuple):
     code: Tensor  # (N, 64, 8, 8)
     gains: Tensor  # (N, 128) of the comparison, by what the box holds and what is around it
     own: Tensor  # (N, 4) what it would say of the first picture itself
+
+
+class Correction(NamedTuple):
+    """How boxes have to change, and how surely."""
+
+    change: Tensor  # (N, 4) step right and down in sides, logarithms of the factors on w and h
+    spread: Tensor  # (N, 2) of the left and right, of the upper and lower edge together, in sides
 
 
 class BoxHead(nn.Module):
@@ -70,9 +78,9 @@ class BoxHead(nn.Module):
         held, around = _mean(coarse, inside), _mean(coarse, 1 - inside)
         gains = self.gains(torch.cat([held, around], dim=1))
         first = FirstLook(coarse, gains, torch.zeros_like(sides).repeat(1, 2))
-        return first._replace(own=self._compare(first, codes, sides))
+        return first._replace(own=self._compare(first, codes, sides).change)
 
-    def forward(self, first: FirstLook, patch: Tensor, sides: Tensor) -> Tensor:
+    def forward(self, first: FirstLook, patch: Tensor, sides: Tensor) -> Correction:
         """How the box has to change.
 
         Args:
@@ -81,8 +89,8 @@ class BoxHead(nn.Module):
             sides: (N, 2) of the estimated box.
 
         Returns:
-            (N, 4): step right and down in sides of the estimated box, then the logarithms of the
-            factors on its width and height. Zero for the first picture itself.
+            In sides of the estimated box. The change is zero for the first picture itself; the
+            spread is about as large as the error of the width and of the height to be expected.
 
         Raises:
             FrameError: the patches have another shape.
@@ -104,7 +112,7 @@ class BoxHead(nn.Module):
             codes.append(level(codes[-1]))
         return codes[1:]
 
-    def _compare(self, first: FirstLook, codes: list[Tensor], sides: Tensor) -> Tensor:
+    def _compare(self, first: FirstLook, codes: list[Tensor], sides: Tensor) -> Correction:
         fine, middle, coarse = codes
         gain, offset = first.gains[..., None, None].chunk(2, dim=1)
         joined = self.join[:2](torch.cat([first.code, coarse], dim=1))
@@ -119,9 +127,14 @@ class BoxHead(nn.Module):
         estimate = torch.stack([-sides / 2, sides / 2], dim=2).unsqueeze(3)  # (N, 2, 2, 1)
         places = _places(cells, sides.device)
         edges = edges - 0.5 * ((places - estimate) / _SPREAD).square()
-        low, high = (edges.softmax(dim=3) * places).sum(3).unbind(dim=2)  # (N, 2) each: x, y
+        shares = edges.softmax(dim=3)
+        middle = (shares * places).sum(3, keepdim=True)
+        variance = (shares * (places - middle).square()).sum((2, 3))
+        spread = variance.clamp(min=_LEAST_SPREAD**2).sqrt()
+        low, high = middle.squeeze(3).unbind(dim=2)  # (N, 2) each: x, y
         size = (high - low).clamp(min=_LEAST_SHARE)
-        return torch.cat([(low + high) / 2 / sides, (size / sides).log()], dim=1) - first.own
+        change = torch.cat([(low + high) / 2 / sides, (size / sides).log()], dim=1)
+        return Correction(change - first.own, spread / sides)
 
 
 def draw_boxes(sides: Tensor) -> Tensor:

@@ -14,6 +14,11 @@ import numpy as np
 
 from mlss_core.train.params import AugmentParams
 
+_NODES = 6  # of the grid that bends a crop, along each side: two of them on the target's 127 px
+_BEND_PX = 8.0  # standard deviation of the moves there; the target's side is 127 px
+_SHADE = 0.25  # of the logarithm of the light there
+_THINNEST_PX = 8
+
 
 class Look(NamedTuple):
     """What both patches of a pair share."""
@@ -87,6 +92,55 @@ def deform(
     return cv2.warpAffine(
         image, matrix, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
+
+
+class Bent(NamedTuple):
+    """A cut-out whose parts have moved against each other."""
+
+    image: np.ndarray  # (P, P) float32
+    alpha: np.ndarray  # (P, P) in 0..1, how much of a pixel is object
+    size: tuple[float, float]  # w, h of its box, px; the box is in the middle
+
+
+def bend(image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> Bent | None:
+    """Bend a cut-out smoothly and change the light on its parts.
+
+    Args:
+        image: (P, P) float32.
+        alpha: (P, P) in 0..1, how much of a pixel is object.
+        rng: draws how.
+
+    Returns:
+        None where hardly anything of the object is left.
+    """
+    side = image.shape[0]
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    x += _smooth(rng, side, _BEND_PX)
+    y += _smooth(rng, side, _BEND_PX)
+    light = np.exp(_smooth(rng, side, _SHADE))
+    seen = cv2.remap(alpha, x, y, cv2.INTER_LINEAR) > 0.5
+    columns, rows = (np.flatnonzero(seen.any(axis=axis)) for axis in (0, 1))
+    if len(columns) < _THINNEST_PX or len(rows) < _THINNEST_PX:
+        return None
+    middle = (side - 1) / 2
+    aside = (columns[0] + columns[-1]) / 2 - middle, (rows[0] + rows[-1]) / 2 - middle
+    back = np.array([[1, 0, -aside[0]], [0, 1, -aside[1]]])
+    bent, where, light = (
+        cv2.warpAffine(one, back, (side, side), borderMode=cv2.BORDER_REFLECT)
+        for one in (
+            cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT),
+            cv2.remap(alpha, x, y, cv2.INTER_LINEAR),
+            light,
+        )
+    )
+    size = float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1)
+    return Bent(bent * light, where, size)
+
+
+def _smooth(rng: np.random.Generator, side: int, sigma: float) -> np.ndarray:
+    """A random field (side, side) float32 that is smooth between the nodes of a coarse grid."""
+    nodes = rng.normal(0, sigma, (_NODES, _NODES)).astype(np.float32)
+    return cv2.resize(nodes, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
 def paste(

@@ -15,12 +15,14 @@ from mlss_core.train import augment
 from mlss_core.train.pairs import PairDataset, View
 
 _SAME_FRAME = 0.15  # share of pairs of one frame, which must ask for no more than was put wrong
+_BENT = 0.7  # share of the cut-outs that bend between the pictures
 _LOOSENESS = 0.15  # largest log change of a label's sides, shared by a pair: labels differ
 _TURN_DEG = 8.0
 _ASPECT_SIGMA = 0.2  # log change of the aspect between the pictures
 _SIZE_SIGMA = 0.18  # log error of the estimated size, doubled in a sixth of the pairs
 _PLACE_SIGMA = 0.08  # error of its place in sides, 0.2 in a sixth of the pairs
 _OFTEN = 0.85
+_HONESTY = 0.03  # weight of the spread in the loss
 _COARSER = 0.4  # patch px of this head per patch px of MLSSNet
 
 
@@ -64,17 +66,30 @@ class BoxPairs(PairDataset):
         change = torch.tensor([e.change for e in examples], dtype=torch.float32)
         return BoxBatch(first, sides[:, 0], patch, sides[:, 1], change)
 
+    def _views(
+        self, one: int, other: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Both crops of a pair, and w, h of the target in the second; cut-outs bend."""
+        alpha = self.crops.mask(one)
+        if alpha is not None and rng.random() < _BENT:
+            still, alpha = self.crops.crop(one).astype(np.float32), alpha / np.float32(255)
+            bent = augment.bend(still, alpha, rng)
+            if bent is not None:
+                views = self._on_others((still, alpha), (bent.image, bent.alpha), rng)
+                return *views, np.array(bent.size)
+        return *self._images(one, other, rng), self.crops.size[other]
+
     def _draw_example(self, rng: np.random.Generator) -> _Example:
         strength, crops = self.augmentation, self.crops
         one, other = self._draw_frames(self._draw_track(rng), rng)
         if crops.mask(one) is None and rng.random() < _SAME_FRAME:
             other = one
-        still, moved = self._images(one, other, rng)
+        still, moved, size = self._views(one, other, rng)
         mirror = bool(rng.random() < strength.flip)
         loose = np.exp(rng.uniform(-_LOOSENESS, _LOOSENESS, size=2))
         first_w, first_h = crops.size[one] * loose
         aspect = float(np.exp(rng.normal(0, _ASPECT_SIGMA)))
-        true_w, true_h = crops.size[other] * loose * (np.sqrt(aspect), 1 / np.sqrt(aspect))
+        true_w, true_h = size * loose * (np.sqrt(aspect), 1 / np.sqrt(aspect))
         still = augment.deform(still, mirror, 0.0, 1.0)
         turn_deg = float(rng.uniform(-_TURN_DEG, _TURN_DEG))
         moved = self._disturb(augment.deform(moved, mirror, turn_deg, aspect), other, rng)
@@ -105,12 +120,29 @@ def _wrong_sides(
 
 
 def box_loss(head: BoxHead, batch: BoxBatch) -> BoxTerms:
-    """One minus the overlap with the true box, and a pull on the numbers themselves."""
-    change = head(head.remember(batch.first, batch.first_sides), batch.patch, batch.sides)
+    """One minus the overlap with the true box, a pull on the numbers, and honest spreads."""
+    change, spread = head(head.remember(batch.first, batch.first_sides), batch.patch, batch.sides)
     overlap = overlaps(change, batch.change).mean()
     pull = F.smooth_l1_loss(change, batch.change, beta=0.05)
     untouched = overlaps(torch.zeros_like(change), batch.change).mean()
-    return BoxTerms(1 - overlap + 0.2 * pull, overlap.detach(), untouched)
+    loss = 1 - overlap + 0.2 * pull + _HONESTY * surprise(change - batch.change, spread)
+    return BoxTerms(loss, overlap.detach(), untouched)
+
+
+def surprise(error: Tensor, spread: Tensor) -> Tensor:
+    """How unlikely errors are by the spreads given with them: least where both are equal.
+
+    Args:
+        error: (N, 4) of the changes; the middle of two edges is off by half of what their
+            distance is.
+        spread: (N, 2), see `Correction`.
+
+    Returns:
+        Mean negative logarithm of their likelihood, up to a constant, for Laplace's distribution.
+    """
+    error = torch.cat([2 * error[:, :2], error[:, 2:]], dim=1).abs()
+    spread = spread.repeat(1, 2)
+    return (error / spread + spread.log()).mean()
 
 
 def overlaps(one: Tensor, other: Tensor) -> Tensor:

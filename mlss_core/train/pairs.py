@@ -210,19 +210,25 @@ class PairDataset(torch.utils.data.Dataset):
         self, first: int, second: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Both crops of a pair as float32; a cut-out may move to other pictures."""
-        images = [self.crops.crop(item).astype(np.float32) for item in (first, second)]
+        still, moved = (self.crops.crop(item).astype(np.float32) for item in (first, second))
         mask = self.crops.mask(first)
         if mask is None or first != second:
-            return images[0], images[1]
+            return still, moved
         alpha = mask.astype(np.float32) / 255
-        if rng.random() < self.pairs.cutout_on_other:
-            scene = self._background(rng)
-            scenes = [scene, self._background(rng) if rng.random() < 0.5 else scene]
-            images = [
-                scene + (image - scene) * alpha
-                for scene, image in zip(scenes, images, strict=True)
-            ]
-        return images[0], images[1]
+        return self._on_others((still, alpha), (moved, alpha), rng)
+
+    def _on_others(
+        self,
+        still: tuple[np.ndarray, np.ndarray],
+        moved: tuple[np.ndarray, np.ndarray],
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Two views of a cut-out, each with its alpha, before other pictures or its own."""
+        if rng.random() >= self.pairs.cutout_on_other:
+            return still[0], moved[0]
+        scene = self._background(rng)
+        other = self._background(rng) if rng.random() < 0.5 else scene
+        return scene + (still[0] - scene) * still[1], other + (moved[0] - other) * moved[1]
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
         """Some other crop, moved so that its own target is rarely in the middle."""

@@ -12,13 +12,13 @@ from training import small_crops, small_params
 from mlss_core.box import Box
 from mlss_core.checkpoint import load_box_head, load_network, save_checkpoint
 from mlss_core.errors import CheckpointError, FrameError
-from mlss_core.model.box_head import PATCH_PX, BoxHead, FirstLook, draw_boxes
+from mlss_core.model.box_head import PATCH_PX, BoxHead, Correction, FirstLook, draw_boxes
 from mlss_core.params import BoxParams, tracker_params
 from mlss_core.presence import TrackState
 from mlss_core.refine import BoxRefiner, steadied
 from mlss_core.tracker import MLSSTracker
 from mlss_core.train import loop
-from mlss_core.train.boxes import BoxPairs, overlaps
+from mlss_core.train.boxes import BoxPairs, overlaps, surprise
 from mlss_core.train.crops import CropLibrary
 from mlss_core.train.log import read_table
 from mlss_core.train.loop import train
@@ -127,32 +127,61 @@ def test_the_size_of_a_target_of_few_pixels_is_held_more_firmly():
 
 
 class _Insists(BoxHead):
-    """Asks for the same change whatever it sees."""
+    """Asks for the same change whatever it sees, as surely as it is told."""
 
-    def __init__(self, change):
+    def __init__(self, change, spread=(0.0, 0.0)):
         super().__init__()
-        self.change = torch.tensor([change])
+        self.correction = Correction(torch.tensor([change]), torch.tensor([spread]))
 
     def forward(self, first, patch, sides):
-        return self.change.expand(len(patch), 4)
+        return Correction(*(part.expand(len(patch), -1) for part in self.correction))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_the_shown_box_takes_over_its_share_and_the_kept_one_does_not(share):
+SHOWN = dataclasses.replace(rates(0.0, 0.0), shown_spread=0.1)
+
+
+@pytest.mark.parametrize(("spread", "share"), [(0.0, 1.0), (0.1, 0.5), (0.3, 0.1)])
+def test_the_shown_box_takes_over_what_the_head_is_sure_of_and_the_kept_one_does_not(
+    spread, share
+):
     start = Box(100.0, 90.0, 40.0, 40.0)
-    shares = dataclasses.replace(rates(0.0, 0.0), shown_share=share)
-    kept, shown = corrected(_Insists([0.2, 0.0, 0.2, 0.0]), shares, start, start, start)
+    head = _Insists([0.2, 0.0, 0.2, 0.0], (spread, 9.0))
+    kept, shown = corrected(head, SHOWN, start, start, start)
     assert kept == start
     assert shown.cx == pytest.approx(start.cx + share * 0.2 * start.w)
     assert math.log(shown.w / start.w) == pytest.approx(share * 0.2)
     assert shown[1::2] == pytest.approx(start[1::2])
 
 
+def test_each_axis_is_shown_by_its_own_spread_and_none_where_that_is_off():
+    start, head = Box(100.0, 90.0, 40.0, 40.0), _Insists([0.2, 0.2, 0.2, 0.2], (0.3, 0.1))
+    _, shown = corrected(head, SHOWN, start, start, start)
+    assert shown.cy - start.cy == pytest.approx(5 * (shown.cx - start.cx))
+    assert math.log(shown.h / start.h) == pytest.approx(5 * math.log(shown.w / start.w))
+    off = dataclasses.replace(SHOWN, shown_spread=0.0)
+    assert corrected(_Insists([0.2] * 4), off, start, start, start).shown == start
+
+
+def test_the_shipped_head_is_surer_of_a_plain_outline_than_of_noise():
+    box = Box(100.0, 90.0, 40.0, 60.0)
+    params = dataclasses.replace(tracker_params(), box=SHOWN)
+    refiner = BoxRefiner(load_box_head(), params, CPU)
+    look = refiner.remember(torch.from_numpy(picture(box)), box, 60.0)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(90, 30, picture(box).shape).astype(np.float32)
+
+    def moved(frame):
+        estimate = box._replace(w=box.w * 1.1, h=box.h * 1.1)
+        patch, sides = refiner._see(torch.from_numpy(frame), [estimate], [60.0])
+        return load_box_head()(look, patch, sides).spread.max().item()
+
+    assert moved(picture(box)) < 0.6 * moved(noise)
+
+
 def test_less_of_the_size_is_shown_where_there_are_few_pixels():
     def wider(side):
         start = Box(100.0, 90.0, side, side)
-        shares = dataclasses.replace(rates(0.0, 0.0), shown_share=1.0)
-        _, shown = corrected(_Insists([0.0, 0.0, 0.2, 0.2]), shares, start, start, start)
+        _, shown = corrected(_Insists([0.0, 0.0, 0.2, 0.2]), SHOWN, start, start, start)
         return math.log(shown.w / start.w)
 
     assert wider(80.0) == pytest.approx(wider(40.0))
@@ -198,8 +227,7 @@ def test_the_published_box_of_a_small_target_keeps_its_size():
 
 def test_what_is_published_does_not_move_the_tracker():
     start = Box(100.0, 90.0, 40.0, 40.0)
-    box = dataclasses.replace(rates(0.0, 0.0), shown_share=1.0)
-    params = dataclasses.replace(tracker_params(), box=box)
+    params = dataclasses.replace(tracker_params(), box=SHOWN)
     tracker = MLSSTracker(load_network(), params, "cpu", "fp32", _Insists([0.2, 0.0, 0.1, 0.0]))
     raw = picture(start).astype(np.uint8)
     tracker.initialize(raw, start)
@@ -216,7 +244,7 @@ def test_what_is_published_does_not_move_the_tracker():
 def test_no_box_explodes_vanishes_or_collapses():
     box = start = Box(100.0, 90.0, 40.0, 40.0)
     frame = torch.from_numpy(picture(start))
-    box = dataclasses.replace(rates(1.0, 1.0), shown_share=1.0)
+    box = dataclasses.replace(rates(1.0, 1.0), shown_spread=0.1)
     params = dataclasses.replace(tracker_params(), box=box)
     refiner = BoxRefiner(_Insists([9.0, 0.0, 9.0, -9.0]), params, CPU)
     look = refiner.remember(frame, start, 60.0)
@@ -288,7 +316,7 @@ def test_before_anything_is_learnt_the_estimate_stands():
     torch.manual_seed(0)
     head = BoxHead().eval()
     patches, sides = torch.rand(8, 1, PATCH_PX, PATCH_PX) * 255, torch.rand(8, 2) * 0.4 + 0.2
-    change = head(head.remember(patches, sides), patches.flip(0), sides)
+    change, _ = head(head.remember(patches, sides), patches.flip(0), sides)
     assert overlaps(change, torch.zeros(8, 4)).min() > 0.8
 
 
@@ -303,9 +331,10 @@ def test_rows_and_columns_are_treated_alike():
         turned.state_dict()[other].copy_(value.mT if value.dim() == 4 else value)
     first, now = torch.rand(2, 4, 1, PATCH_PX, PATCH_PX) * 255
     sides, estimate = torch.rand(2, 4, 2) * 0.4 + 0.2
-    change = head(head.remember(first, sides), now, estimate)
+    one = head(head.remember(first, sides), now, estimate)
     other = turned(turned.remember(first.mT, sides.flip(1)), now.mT, estimate.flip(1))
-    torch.testing.assert_close(other[:, [1, 0, 3, 2]], change, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(other.change[:, [1, 0, 3, 2]], one.change, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(other.spread.flip(1), one.spread, atol=1e-4, rtol=1e-3)
 
 
 def test_training_pairs_say_where_the_target_really_is(crops):
@@ -349,6 +378,39 @@ def test_overlap_of_changes_is_that_of_the_boxes():
         )  # fmt: skip
 
     assert overlaps(one, other).item() == pytest.approx(changed(one).iou(changed(other)), rel=1e-5)
+
+
+def test_the_least_surprise_is_a_spread_as_large_as_the_error():
+    error = torch.tensor([[0.05, -0.2, -0.1, 0.4]])
+    honest = torch.tensor([[0.1, 0.4]])
+    spread = honest.clone().requires_grad_()
+    surprise(error, spread).backward()
+    torch.testing.assert_close(spread.grad, torch.zeros(1, 2), atol=1e-6, rtol=0)
+    for factor in (0.5, 2.0):
+        assert surprise(error, factor * honest) > surprise(error, honest) + 0.1
+
+
+def test_a_run_teaches_the_head_how_large_its_errors_are(crops):
+    params = small_params(
+        crops, crops, trains="box_head", batch=16, pairs=PairParams(mix={"tracklets": 1.0})
+    )
+    head = _Insists([0.0] * 4, (0.01, 5.0))
+    head.correction.spread.requires_grad_()
+    batch_loss(head, BoxPairs(CropLibrary(crops), params)[0], params).loss.backward()
+    too_small, too_large = head.correction.spread.grad[0]
+    assert too_small < 0 < too_large
+
+
+def test_cut_outs_bend_between_the_pictures_and_their_boxes_with_them(crops):
+    params = small_params(crops, crops, trains="box_head", pairs=PairParams(mix={"cutouts": 1.0}))
+    pairs = BoxPairs(CropLibrary(crops), params)
+    (item,) = pairs.crops.tracks[pairs.crops.sources["cutouts"][0]]
+    drawn = [pairs._views(item, item, np.random.default_rng(seed)) for seed in range(20)]
+    label = pairs.crops.size[item]
+    bent = [(*size,) for _, _, size in drawn if tuple(size) != tuple(label)]
+    assert 8 <= len(bent) < 20
+    assert len(set(bent)) > 4
+    assert np.abs(np.log(np.array(bent) / label)).max() < 0.5
 
 
 @pytest.mark.parametrize(
@@ -400,7 +462,8 @@ def test_first_looks_of_many_targets_are_one_batch():
         one = head.remember(patches[n : n + 1], sides[:1])
         assert isinstance(one, FirstLook)
         alone = head(one, patches.flip(0)[n : n + 1], sides[:1])
-        torch.testing.assert_close(alone[0], together[n], atol=1e-5, rtol=0)
+        for own, others in zip(alone, together, strict=True):
+            torch.testing.assert_close(own[0], others[n], atol=1e-5, rtol=0)
 
 
 def test_boxes_may_hold_numpy_numbers():

@@ -34,6 +34,24 @@ def bright_middle(patch):
     return np.median(columns), np.median(rows)
 
 
+def test_a_bent_object_lies_in_the_middle_and_its_size_is_told():
+    alpha = np.zeros((352, 352), np.float32)
+    alpha[112:240, 140:212] = 1.0
+    image = np.full((352, 352), 100.0, np.float32)
+    for seed in range(8):
+        bent = augment.bend(image, alpha, np.random.default_rng(seed))
+        again = augment.bend(image, alpha, np.random.default_rng(seed))
+        np.testing.assert_array_equal(bent.image, again.image)
+        object_ = bent.alpha > 0.5
+        assert (object_ != (alpha > 0.5)).mean() > 0.005
+        for axis, told in enumerate(bent.size):
+            places = np.flatnonzero(object_.any(axis=axis))
+            assert (places[0] + places[-1]) / 2 == pytest.approx(175.5, abs=1)
+            assert places[-1] - places[0] + 1 == pytest.approx(told, abs=2)
+        assert 0.05 < np.log(bent.image[object_]).std() < 0.5  # the light
+    assert augment.bend(image, np.zeros_like(alpha), np.random.default_rng(0)) is None
+
+
 def test_target_of_the_instance_is_where_the_shift_says(crops):
     pairs = dataset(crops, mix={"tracklets": 1.0}, hard_negative=0.0, shift_px=20.0, tightness=0.0)
     for step in range(6):
