@@ -316,8 +316,10 @@ def test_before_anything_is_learnt_the_estimate_stands():
     torch.manual_seed(0)
     head = BoxHead().eval()
     patches, sides = torch.rand(8, 1, PATCH_PX, PATCH_PX) * 255, torch.rand(8, 2) * 0.4 + 0.2
-    change, _ = head(head.remember(patches, sides), patches.flip(0), sides)
+    change, spread = head(head.remember(patches, sides), patches.flip(0), sides)
     assert overlaps(change, torch.zeros(8, 4)).min() > 0.8
+    both_edges = torch.full((8, 2), math.sqrt(2) * 0.1)  # of the patch
+    torch.testing.assert_close(spread * sides, both_edges, atol=0.03, rtol=0)
 
 
 def test_rows_and_columns_are_treated_alike():
