@@ -17,7 +17,7 @@ from mlss_core.train.params import AugmentParams
 _NODES = 6  # of the grid that bends a crop, along each side: two of them on the target's 127 px
 _BEND_PX = 8.0  # standard deviation of the moves there; the target's side is 127 px
 _SHADE = 0.25  # of the logarithm of the light there
-_THINNEST_PX = 8
+_THINNEST_PX = 8  # of a bent object, across and along; of what is less its box says nothing
 
 
 class Look(NamedTuple):
@@ -118,23 +118,20 @@ def bend(image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> Bent
     x += _smooth(rng, side, _BEND_PX)
     y += _smooth(rng, side, _BEND_PX)
     light = np.exp(_smooth(rng, side, _SHADE))
-    seen = cv2.remap(alpha, x, y, cv2.INTER_LINEAR) > 0.5
-    columns, rows = (np.flatnonzero(seen.any(axis=axis)) for axis in (0, 1))
+    alpha = cv2.remap(alpha, x, y, cv2.INTER_LINEAR)
+    columns, rows = (np.flatnonzero((alpha > 0.5).any(axis=axis)) for axis in (0, 1))
     if len(columns) < _THINNEST_PX or len(rows) < _THINNEST_PX:
         return None
     middle = (side - 1) / 2
     aside = (columns[0] + columns[-1]) / 2 - middle, (rows[0] + rows[-1]) / 2 - middle
     back = np.array([[1, 0, -aside[0]], [0, 1, -aside[1]]])
-    bent, where, light = (
+    image = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    image, alpha, light = (
         cv2.warpAffine(one, back, (side, side), borderMode=cv2.BORDER_REFLECT)
-        for one in (
-            cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT),
-            cv2.remap(alpha, x, y, cv2.INTER_LINEAR),
-            light,
-        )
+        for one in (image, alpha, light)
     )
     size = float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1)
-    return Bent(bent * light, where, size)
+    return Bent(image * light, alpha, size)
 
 
 def _smooth(rng: np.random.Generator, side: int, sigma: float) -> np.ndarray:
