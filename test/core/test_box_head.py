@@ -163,19 +163,16 @@ def test_each_axis_is_shown_by_its_own_spread_and_none_where_that_is_off():
 
 
 def test_the_shipped_head_is_surer_of_a_plain_outline_than_of_noise():
-    box = Box(100.0, 90.0, 40.0, 60.0)
-    params = dataclasses.replace(tracker_params(), box=SHOWN)
-    refiner = BoxRefiner(load_box_head(), params, CPU)
+    head, box = load_box_head(), Box(100.0, 90.0, 40.0, 60.0)
+    refiner = BoxRefiner(head, tracker_params(), CPU)
     look = refiner.remember(torch.from_numpy(picture(box)), box, 60.0)
-    rng = np.random.default_rng(0)
-    noise = rng.normal(90, 30, picture(box).shape).astype(np.float32)
+    noise = np.random.default_rng(0).normal(90, 30, picture(box).shape).astype(np.float32)
 
-    def moved(frame):
+    def spread(frame):
         estimate = box._replace(w=box.w * 1.1, h=box.h * 1.1)
-        patch, sides = refiner._see(torch.from_numpy(frame), [estimate], [60.0])
-        return load_box_head()(look, patch, sides).spread.max().item()
+        return head(look, *refiner._see(torch.from_numpy(frame), [estimate], [60.0])).spread
 
-    assert moved(picture(box)) < 0.6 * moved(noise)
+    assert spread(picture(box)).max() < 0.6 * spread(noise).max()
 
 
 def test_less_of_the_size_is_shown_where_there_are_few_pixels():
