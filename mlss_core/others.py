@@ -60,6 +60,7 @@ def recognise(
     searching: bool,
     params: PresenceParams,
     own_first: bool = True,
+    skipped: int = 0,
 ) -> Spot | None:
     """Choose the spot that is the target, if one is; remember the others.
 
@@ -71,12 +72,15 @@ def recognise(
         params: thresholds.
         own_first: while not searching, the first spot is the search region's own peak; else that
             is no spot at all.
+        skipped: frames without a picture just before this one.
     """
     for thing in where.things:
         thing.advance()
     if where.meeting is not None:
         where.meeting.advance()
-    if searching:
+    if skipped and where.held is None and where.hidden - skipped <= GONE:
+        chosen = _rejoin(where, spots, side, skipped, params)
+    elif searching:
         chosen = _search(where, spots, side, params)
     else:
         chosen = _follow(where, spots, side, own_first)
@@ -219,6 +223,32 @@ def _search(
     if where.trial > params.trial_frames and spot.score >= params.uncertain_below:
         _believe(where, where.held, spot)
     return spot
+
+
+def _rejoin(
+    where: Whereabouts, spots: Sequence[Spot], side: float, skipped: int, params: PresenceParams
+) -> Spot | None:
+    """Tell who is who, behind a shutter, by their ways; the target by its looks too."""
+    known = [
+        t for t in where.things if t.seen >= _FAMILIAR_IN_DOUBT and t.unseen <= skipped + GONE
+    ]
+    reach, own = where.reach(), []
+    for spot in spots:
+        off = where.off_way(spot.x, spot.y) / side
+        enough = params.regain_near if off <= _NEAR else params.regain_above
+        odd = math.hypot(off, _LOOKS * max(spot.unlike - 1, 0))
+        own.append(odd / reach if spot.score >= enough else math.inf)
+    pairs = _assign([*_distances(known, spots, side), own])
+    mine = pairs.pop(len(known), None)
+    plain = [n for n, spot in enumerate(spots) if spot.score >= params.regain_above]
+    if mine is None and len(plain) == 1 and plain[0] not in pairs.values():
+        mine = plain[0]  # off its way, but nothing else is like it
+    for row, n in pairs.items():
+        known[row].follow(spots[n])
+    where.things = known
+    rest = [s for n, s in enumerate(spots) if n != mine and n not in pairs.values()]
+    _sort_out(where, rest, [], side, hidden=mine is None)
+    return None if mine is None else spots[mine]
 
 
 def _unlike_limit(where: Whereabouts) -> float:

@@ -55,7 +55,7 @@ def regions_of(
     search, presence = params.search, params.presence
     middle = Region(target.box.cx, target.box.cy, search.region_scale * target.size_px)
     reach = response_share(network) * middle.side
-    if target.frozen_frames and presence.enabled:
+    if target.frozen_frames and presence.enabled and not presence.tells_others:
         return regions_around(middle, reach, frame_hw, 0, presence.freeze_windows)
     wide = middle._replace(side=presence.wide_view * middle.side, wide=True)
     if not searches_widely(target, presence):
@@ -65,14 +65,14 @@ def regions_of(
             return own
         in_doubt = target.state is not TrackState.TRACKING
         return [*own, wide] if in_doubt or target.looks_around(params) else own
-    count = presence.search_windows
+    count = presence.freeze_windows if target.frozen_frames else presence.search_windows
     if not presence.tells_others:
         return regions_around(middle, reach, frame_hw, target.lost_frames, count)
     where, reach = target.where, _OVERLAP * presence.wide_view * reach
     within = math.dist(where.expected(), (where.x, where.y)) + where.reach() * target.side_px
     limit = misfit_limit(where, presence)
     anywhere = math.isinf(limit) and where.held is None
-    if anywhere:
+    if anywhere or target.frozen_frames:
         within = math.inf
     x, y = where.expected()
     own = [] if where.held is None else [middle]
@@ -81,7 +81,8 @@ def regions_of(
         for thing in where.suspects(limit, anywhere)[: count // 2]
     ]
     count = max(count - len(own), 0)
-    grid = (reach, frame_hw, where.turn, count - 1, within + reach)
+    turn = 0 if target.frozen_frames else where.turn
+    grid = (reach, frame_hw, turn, count - 1, within + reach)
     around = regions_around(wide._replace(cx=x, cy=y), *grid)[:count]
     return [*own, middle._replace(cx=x, cy=y), *around]
 
@@ -145,7 +146,7 @@ def sight(
     search, presence = params.search, params.presence
     widely = searches_widely(target, presence)
     own = regions[min(search.scales, len(regions)) // 2]
-    if presence.tells_others and not target.frozen_frames:
+    if presence.tells_others:
         spots = [] if widely else [_spot(seen.peak, own, target, network)]
         if spots and target.state is TrackState.TRACKING and regions[-1].wide:
             _see_wide(target, spots[0], regions[-1], seen.further[-1], network)
@@ -163,7 +164,15 @@ def sight(
             ]
             own_first = bool(likely) and likely[0].sighting is spots[0].sighting
             spots = likely
-        spot = recognise(target.where, spots, target.side_px, widely, presence, own_first)
+        spot = recognise(
+            target.where,
+            spots,
+            target.side_px,
+            widely,
+            presence,
+            own_first,
+            skipped=target.frozen_frames,
+        )
         return (spot.sighting, spot.score) if spot else (None, 0.0)
     if not widely:
         return Sighting(seen.peak, own), _score(seen.peak, target, network)

@@ -21,6 +21,7 @@ from mlss_core.refine import Corrected
 from mlss_core.scenery import Scenery
 from mlss_core.whereabouts import Whereabouts
 
+_REPEATED = 6  # frames: a driver that sends 60 a second of a camera with 9 repeats each so often
 _WIDE_EVERY = 4  # frames: others of a target's kind do not go far in a tenth of a second
 
 
@@ -50,7 +51,7 @@ class Target:
     state: TrackState = TrackState.TRACKING
     low_frames: int = 0  # in a row under `lost_below`
     lost_frames: int = 0  # in a row without a box
-    frozen_frames: int = 0  # in a row of a shutter
+    frozen_frames: int = 0  # in a row that repeated the one before, until the next is searched
     unlearnt_frames: int = 0  # since its template was last updated
 
     def __post_init__(self) -> None:
@@ -91,13 +92,26 @@ def searches_widely(target: Target, presence: PresenceParams) -> bool:
     return target.state is TrackState.LOST or thawed or (doubted and presence.tells_others)
 
 
+def thaw(targets: Iterable[Target]) -> None:
+    """The camera shows something new: pass over what a shutter hid, forget mere repetitions."""
+    for target in targets:
+        if target.frozen_frames <= _REPEATED:
+            target.frozen_frames = 0
+        target.where.skip(target.frozen_frames)
+
+
 def expect_step(
     targets: Iterable[Target], step_xy: tuple[float, float], frame_hw: tuple[int, ...]
 ) -> None:
-    """Expect targets, lost ones too, a step from their last place; their middle stays inside."""
+    """Expect targets, lost ones too, a step from their last place; their middle stays inside.
+
+    Not behind a shutter: how the camera moves on is in the speeds of all things already.
+    """
     if not any(step_xy):
         return
     for target in targets:
+        if target.frozen_frames:
+            continue
         target.where.shift(*step_xy)
         _move(target, target.box.cx + step_xy[0], target.box.cy + step_xy[1], frame_hw)
 
@@ -134,9 +148,6 @@ def _judge(target: Target, presence: PresenceParams, near: bool) -> None:
     state, target.low_frames = next_state(
         target.state, target.low_frames, target.score, presence, near
     )
-    if target.frozen_frames:  # what was known of others was before the shutter
-        target.where.hidden += target.frozen_frames
-        target.where.forget()
     if target.where.held is not None and state is TrackState.TRACKING:
         state = TrackState.UNCERTAIN
     doubted = target.where.doubted >= presence.doubt_limit and target.where.held is None

@@ -30,7 +30,15 @@ from mlss_core.response import Peak
 from mlss_core.runtime import InferenceNetwork, choose_device, choose_precision
 from mlss_core.scenery import KEPT_EVERY, Scenery
 from mlss_core.search import alike, as_seen, compared_templates, look, regions_of, sight
-from mlss_core.target import Target, expect_step, roll_templates, settle, take_box, take_sighting
+from mlss_core.target import (
+    Target,
+    expect_step,
+    roll_templates,
+    settle,
+    take_box,
+    take_sighting,
+    thaw,
+)
 from mlss_core.thermal import DEAD_AFTER_FRAMES, ThermalNormalizer
 
 if TYPE_CHECKING:
@@ -165,6 +173,7 @@ class MLSSTracker:
             return [self._result(target, TrackState.FROZEN) for target in targets]
         if only is None:
             self._forget_dead_pixels(targets)
+            thaw(targets)
         if only is None and self.params.search.ego_motion:
             expect_step(targets, self._ego_motion(grey), grey.shape)
         self.learn()

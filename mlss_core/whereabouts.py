@@ -51,10 +51,10 @@ class Thing:
     unlike: float = 1.0  # the same mean of how much it differs from the target
     misfit: float = math.inf  # sides; not known before it was seen a few times
 
-    def advance(self) -> None:
-        """Expect it in the next frame."""
-        self.x, self.y = self.x + self.vx, self.y + self.vy
-        self.unseen += 1
+    def advance(self, frames: int = 1) -> None:
+        """Expect it so many frames later."""
+        self.x, self.y = self.x + frames * self.vx, self.y + frames * self.vy
+        self.unseen += frames
 
     def follow(self, spot: Spot) -> None:
         """See it there."""
@@ -130,9 +130,12 @@ class Whereabouts:
         for thing in self.things + met:
             thing.x, thing.y = thing.x + dx, thing.y + dy
 
-    def forget(self) -> None:
-        """Forget all others."""
-        self.things, self.meeting, self.held, self.trial = [], None, None, 0
+    def skip(self, frames: int) -> None:
+        """Pass over frames without a picture: everything goes on as it did."""
+        if frames:
+            self.hidden, self.meeting = self.hidden + frames, None
+        for thing in self.things:
+            thing.advance(frames)
 
     def settle(self, x: float, y: float, steady: bool = False) -> None:
         """See the target there; its speed is learnt from `steady` sightings in a row."""

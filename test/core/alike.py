@@ -26,3 +26,24 @@ def alike_scene(count: int = 84) -> tuple[list[np.ndarray], list[Box]]:
         frames.append(frame + random.randint(0, 3, frame.shape).astype(np.uint8))
         boxes.append(Box.from_roi(20 + i, 50, 18, 12))
     return frames, boxes
+
+
+def passing_scene(count: int = 90) -> tuple[list[np.ndarray], list[Box]]:
+    """Frames (120, 240) uint8 and boxes of 18 x 12 px: the target walks right by 1.2 px a frame.
+
+    Its double comes towards it, 15 px below, and they pass each other about frame 45.
+    """
+    random = np.random.RandomState(6)  # noqa: NPY002  its stream never changes
+    ground = random.randint(60, 70, (120, 240)).astype(np.uint8)
+    body = np.full((12, 18), 190, np.uint8)
+    body[3:6, 4:14] = 230
+    body[8:, 2:6] = body[8:, 12:16] = 120
+    frames, boxes = [], []
+    for i in range(count):
+        frame = ground.copy()
+        own, double = round(50 + 1.2 * i), round(158 - 1.2 * i)
+        frame[65:77, double : double + 18] = body
+        frame[50:62, own : own + 18] = body
+        frames.append(frame + random.randint(0, 3, frame.shape).astype(np.uint8))
+        boxes.append(Box.from_roi(own, 50, 18, 12))
+    return frames, boxes

@@ -83,12 +83,14 @@ def test_a_double_of_the_target_at_its_place_is_nobody_that_it_met():
     assert where.meeting is None
 
 
-def test_what_met_moves_with_the_scene_and_is_forgotten_with_the_others():
+def test_what_met_moves_with_the_scene_and_is_forgotten_behind_a_shutter():
     where, _ = meet(lambda n: (40.0, 0.0), frames=45)
     before = where.meeting.own.x, where.meeting.other.x
     where.shift(7.0, 0.0)
     assert (where.meeting.own.x, where.meeting.other.x) == (before[0] + 7, before[1] + 7)
-    where.forget()
+    where.skip(0)
+    assert where.meeting is not None
+    where.skip(20)
     assert where.meeting is None
 
 

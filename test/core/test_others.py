@@ -2,7 +2,7 @@ import dataclasses
 import math
 
 import pytest
-from alike import alike_scene
+from alike import alike_scene, passing_scene
 
 from mlss_core.box import Box
 from mlss_core.others import recognise
@@ -374,6 +374,47 @@ def test_far_away_the_only_new_thing_is_taken_up_though_known_others_are_about()
     assert hide(where, 5, both)[-1].y == 200.0
 
 
+def shut(where, frames=60):
+    """Pass over a shutter."""
+    where.skip(frames)
+    return {"searching": True, "params": PARAMS, "skipped": frames}
+
+
+def test_behind_a_shutter_everybody_is_where_its_way_led():
+    where = followed(others=[lambda n: 150.0 - 1.5 * n])  # at 90 when the shutter closes
+    crossed = [spot(0.0, score=1.0), spot(95.0, score=0.7)]
+    assert recognise(where, crossed, SIDE, **shut(where)) is crossed[1]
+    (other,) = where.things
+    assert (other.x, other.seen) == (pytest.approx(0.0, abs=2.0), 41)
+
+
+def test_behind_a_shutter_the_target_may_have_stopped_and_looks_decide_between_two():
+    for places, own in (((44.0, -20.0), 0), ((-20.0, 100.0), 1)):
+        where = followed()
+        seen = [spot(x) for x in places]
+        assert recognise(where, seen, SIDE, **shut(where)) is seen[own]
+    where = followed()
+    seen = [spot(60.0, unlike=3.0), spot(80.0, 14.0)]
+    assert recognise(where, seen, SIDE, **shut(where)) is seen[1]
+
+
+def test_behind_a_shutter_what_is_far_off_the_way_is_the_target_if_nothing_else_is_like_it():
+    far, faint = spot(60.0, 90.0), spot(70.0, 5.0, score=0.3)
+    where = followed()
+    assert recognise(where, [far, faint], SIDE, **shut(where)) is far
+    where = followed()
+    assert recognise(where, [far, spot(60.0, -90.0)], SIDE, **shut(where)) is None
+    where = followed(others=[lambda n: 60.0 + 2.0 * n])
+    other = spot(261.0)  # the target is gone, the other went on
+    assert recognise(where, [other], SIDE, **shut(where)) is None
+
+
+def test_a_target_that_was_hidden_when_the_shutter_closed_is_not_taken_for_the_next_best():
+    where = followed(others=[lambda n: 150.0])
+    hide(where, 20, [lambda n: (150.0, 0.0)])
+    assert recognise(where, [spot(62.0, 30.0)], SIDE, **shut(where)) is None
+
+
 def test_others_move_with_the_scene():
     where = followed(others=[lambda n: 80.0])
     where.shift(-30.0, 5.0)
@@ -400,3 +441,15 @@ def test_target_behind_a_wall_is_not_confused_with_its_double_before_it(others, 
     assert [result.state for result in results[-5:]] == [
         TrackState.UNCERTAIN if right else TrackState.TRACKING
     ] * 5
+
+
+def test_target_and_double_that_passed_each_other_behind_a_shutter_are_not_confused():
+    frames, boxes = passing_scene()
+    tracker = MLSSTracker(device="cpu")
+    tracker.initialize(frames[0], boxes[0])
+    shutter = range(20, 66)  # the double is now near where the target was
+    results = [tracker.update(frames[19 if n in shutter else n])[0] for n in range(1, len(frames))]
+    assert {results[n - 1].state for n in shutter} == {TrackState.FROZEN}
+    for result, box in list(zip(results, boxes[1:], strict=True))[shutter.stop :]:
+        assert result.state is TrackState.TRACKING
+        assert box.iou(result.box) > 0.5

@@ -192,6 +192,18 @@ def test_shutter_freezes_the_track_and_teaches_nothing(network, shutter):
     assert tracker.update(frames[2])[0].state is TrackState.TRACKING
 
 
+def test_a_driver_that_sends_every_picture_thrice_changes_no_box():
+    frames = seeded_frames(6)
+    plain, filled_up = MLSSTracker(device="cpu"), MLSSTracker(device="cpu")
+    for tracker in (plain, filled_up):
+        tracker.initialize(frames[0], seeded_box())
+    for frame in frames[1:]:
+        (once,) = plain.update(frame)
+        first, *repeated = (filled_up.update(frame)[0] for _ in range(3))
+        assert (first.box, first.score, first.state) == (once.box, once.score, once.state)
+        assert [result.state for result in repeated] == [TrackState.FROZEN] * 2
+
+
 def test_lost_target_has_no_box_and_teaches_nothing(network):
     presence = PresenceParams(
         lost_below=1.0, uncertain_below=1.0, lost_after=2, regain_near=1.0, regain_above=1.0
