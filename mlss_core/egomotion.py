@@ -7,12 +7,11 @@ does not lose it.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
-_WIDTH_PX = 160  # of the pictures that are compared
+from mlss_core.registration import compared_size, shift_of, shrunk
+
 _LARGEST_SHARE = 0.3  # of a side: larger shifts leave too little in common
 _MUCH_BETTER = 0.7  # share of the difference that may be left once the shift is undone
 _BLUR_PX = 1.5  # against pixel noise, and the fixed pattern of a sensor, which never moves
@@ -33,31 +32,15 @@ class EgoMotion:
         Args:
             grey: (H, W) float32 grey levels.
         """
-        shrink = max(1.0, grey.shape[1] / _WIDTH_PX)
-        size = (max(8, round(grey.shape[1] / shrink)), max(8, round(grey.shape[0] / shrink)))
-        small = cv2.GaussianBlur(_shrink(grey, size), (0, 0), _BLUR_PX)
+        size = compared_size(grey)
+        small = cv2.GaussianBlur(shrunk(grey, size), (0, 0), _BLUR_PX)
         last, self._last = self._last, small
         if last is None or last.shape != small.shape:
             return 0.0, 0.0
-        (x, y), _ = cv2.phaseCorrelate(last - last.mean(), small - small.mean(), _window(size))
+        x, y = shift_of(last, small)
         if not _explains(last, small, round(x), round(y)):
             return 0.0, 0.0
         return x * grey.shape[1] / size[0], y * grey.shape[0] / size[1]
-
-
-def _shrink(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Means over areas, (H, W) -> `size` (width, height); halved where that changes nothing.
-
-    Halving is so fast that 640x512 px take a third of the time.
-    """
-    while grey.shape[1] % (2 * size[0]) == 0 and grey.shape[0] % (2 * size[1]) == 0:
-        grey = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-
-
-@lru_cache(maxsize=4)
-def _window(size: tuple[int, int]) -> np.ndarray:
-    return cv2.createHanningWindow(size, cv2.CV_32F)
 
 
 def _explains(last: np.ndarray, small: np.ndarray, x: int, y: int) -> bool:

@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 
 from mlss_core.box import Box
+from mlss_core.registration import STILL, moved, registered
 
 KEPT_EVERY = 30  # frames from one picture that is kept to the next: a second at 30 Hz
 _SIDE_PX = 24  # longer side of the patches that are compared, at most
 _LEAST_PX = 8  # side of a patch in the frame, at least
 _BLUR_PX = 1.0  # against noise, of which a plain wall shows little else
-# How far the camera may have moved the scene meanwhile.
+# How far from where the camera's motion has brought it a part of the scene is looked for.
 _REACH = 0.5  # sides,
 _REACH_PX = 6  # and px more
 _OWN = 0.7  # sides around the target's place of then, where it would be found itself
@@ -39,34 +40,50 @@ class Scenery:
 
     def __init__(self, grey: np.ndarray, box: Box) -> None:
         self._kept = deque([Picture(grey, box)], maxlen=2)
+        self._now: np.ndarray | None = None  # the frame whose motion is known
+        self._motion = STILL  # from it to the picture that is compared
 
     def keep(self, grey: np.ndarray, box: Box) -> None:
         """Keep a frame (H, W) in which the target is surely seen, in place of the oldest."""
         self._kept.append(Picture(grey, box))
+        self._now = None
 
     def shows(self, grey: np.ndarray, box: Box) -> bool:
         """Whether what `box` holds in the frame `grey` was there before, beside the target."""
-        then = self._kept[0]
-        height, width = grey.shape
-        w, h = max(round(box.w), _LEAST_PX), max(round(box.h), _LEAST_PX)
-        left, top = round(box.cx - w / 2), round(box.cy - h / 2)
+        then, before = self._kept[0], self._before(grey, box)
         side = math.sqrt(box.w * box.h)
         reach = round(_REACH * side) + _REACH_PX
-        if left < reach or top < reach or left + w + reach > width or top + h + reach > height:
+        patch, around = _part(grey, box, 0), _part(then.grey, before, reach)
+        if patch is None or around is None:
             return False  # too near to the border to tell
-        patch = grey[top : top + h, left : left + w]
-        around = then.grey[top - reach : top + h + reach, left - reach : left + w + reach]
         zoom = min(1.0, _SIDE_PX / max(patch.shape))
         patch, around = (_smooth(part, zoom) for part in (patch, around))
         found = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
         rows, columns = np.mgrid[: found.shape[0], : found.shape[1]]
-        x = box.cx - reach + columns / zoom - then.box.cx
-        y = box.cy - reach + rows / zoom - then.box.cy
+        x = before.cx - reach + columns / zoom - then.box.cx
+        y = before.cy - reach + rows / zoom - then.box.cy
         own = np.hypot(x, y) < _OWN * side
         if own.all():
             return False  # the target has not left its place
         itself = found[own].max(initial=-1.0)
         return bool(found[~own].max() >= max(_ALIKE, itself + _BETTER))
+
+    def _before(self, grey: np.ndarray, box: Box) -> Box:
+        """Where what `box` holds in the frame would be in the picture that is compared."""
+        if grey is not self._now:
+            self._now, self._motion = grey, registered(grey, self._kept[0].grey)
+        x, y = moved(self._motion, box.cx, box.cy)
+        return box._replace(cx=x, cy=y)
+
+
+def _part(grey: np.ndarray, box: Box, margin: int) -> np.ndarray | None:
+    """What a box holds, and `margin` px around it; None where that is not all in the picture."""
+    w, h = max(round(box.w), _LEAST_PX), max(round(box.h), _LEAST_PX)
+    left, top = round(box.cx - w / 2) - margin, round(box.cy - h / 2) - margin
+    right, bottom = left + w + 2 * margin, top + h + 2 * margin
+    if left < 0 or top < 0 or right > grey.shape[1] or bottom > grey.shape[0]:
+        return None
+    return grey[top:bottom, left:right]
 
 
 def _smooth(part: np.ndarray, zoom: float) -> np.ndarray:

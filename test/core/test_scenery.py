@@ -27,7 +27,7 @@ def picture(box=None, shift=0, seed=5):
     return frame + np.random.default_rng(seed).normal(0, 2, SIZE).astype(np.float32)
 
 
-@pytest.mark.parametrize("shift", [0, 5])
+@pytest.mark.parametrize("shift", [0, 5, 25])
 def test_a_place_that_the_target_has_left_shows_what_was_there_before(shift):
     assert Scenery(picture(THEN), THEN).shows(picture(shift=shift, seed=6), NOW)
 
