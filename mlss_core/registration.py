@@ -34,32 +34,41 @@ def moved(motion: np.ndarray, x: float, y: float) -> tuple[float, float]:
     return a * x + b * y + right, c * x + d * y + down
 
 
-def registered(grey: np.ndarray, other: np.ndarray) -> np.ndarray:
+class Registrable:
+    """A picture made ready for finding its scene in others."""
+
+    def __init__(self, grey: np.ndarray) -> None:
+        """Take (H, W) float32 grey levels."""
+        self.frame_hw = grey.shape
+        self.size = compared_size(grey)
+        small = cv2.medianBlur(shrunk(grey, self.size), 3)  # without dead pixels
+        self.small = cv2.GaussianBlur(small, (0, 0), _BLUR_PX)
+        self.texture = _texture(self.small)
+
+
+def registered(one: Registrable, other: Registrable) -> np.ndarray:
     """Where the scene of one picture lies in another one of the same camera.
 
     Args:
-        grey: (H, W) float32 grey levels.
-        other: the same; seconds before or after.
+        one: a picture.
+        other: another, seconds before or after.
 
     Returns:
-        (2, 3) float64, takes (x, y, 1) in px of `grey` to (x, y) in `other`. STILL where that does
+        (2, 3) float64, takes (x, y, 1) in px of `one` to (x, y) in `other`. STILL where that does
         not show: pictures of another size, without texture, or with too little in common.
     """
-    if grey.shape != other.shape:
+    if one.frame_hw != other.frame_hw:
         return STILL
-    size = compared_size(grey)
-    small, there = (_prepared(picture, size) for picture in (grey, other))
-    texture, texture_there = _texture(small), _texture(there)
-    corners = cv2.goodFeaturesToTrack(texture, _CORNERS, _QUALITY, _APART_PX)
+    corners = cv2.goodFeaturesToTrack(one.texture, _CORNERS, _QUALITY, _APART_PX)
     if corners is None or len(corners) < _LEAST:
         return STILL
-    motion = _agreed(texture, texture_there, corners, None)
+    motion = _agreed(one.texture, other.texture, corners, None)
     if motion is None:  # too far to be found by the flow alone
-        guess = corners + np.array(shift_of(small, there), np.float32)
-        motion = _agreed(texture, texture_there, corners, guess)
+        guess = corners + np.array(shift_of(one.small, other.small), np.float32)
+        motion = _agreed(one.texture, other.texture, corners, guess)
     if motion is None:
         return STILL
-    to_frame = np.divide(grey.shape[::-1], size)
+    to_frame = np.divide(one.frame_hw[::-1], one.size)
     middle = 0.5 * to_frame - 0.5  # px of the frame, of the small picture's first pixel
     turned = motion[:, :2] * to_frame[:, None] / to_frame
     return np.column_stack([turned, to_frame * motion[:, 2] + middle - turned @ middle])
@@ -92,11 +101,6 @@ def shift_of(small: np.ndarray, there: np.ndarray) -> tuple[float, float]:
 @lru_cache(maxsize=4)
 def _hann(width: int, height: int) -> np.ndarray:
     return cv2.createHanningWindow((width, height), cv2.CV_32F)
-
-
-def _prepared(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A small picture without noise and dead pixels."""
-    return cv2.GaussianBlur(cv2.medianBlur(shrunk(grey, size), 3), (0, 0), _BLUR_PX)
 
 
 def _texture(small: np.ndarray) -> np.ndarray:

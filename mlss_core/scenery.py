@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from mlss_core.box import Box
-from mlss_core.registration import STILL, moved, registered
+from mlss_core.registration import Registrable, moved, registered
 
 KEPT_EVERY = 30  # frames from one picture that is kept to the next: a second at 30 Hz
+_KEPT = 4  # pictures: a target that walks leaves its place within so many
 _SIDE_PX = 24  # longer side of the patches that are compared, at most
 _LEAST_PX = 8  # side of a patch in the frame, at least
 _BLUR_PX = 1.0  # against noise, of which a plain wall shows little else
@@ -33,47 +34,55 @@ class Picture(NamedTuple):
 
     grey: np.ndarray  # (H, W) float32
     box: Box
+    scene: Registrable
 
 
 class Scenery:
-    """Pictures of one or two seconds ago."""
+    """Pictures of the last seconds."""
 
     def __init__(self, grey: np.ndarray, box: Box) -> None:
-        self._kept = deque([Picture(grey, box)], maxlen=2)
-        self._now: np.ndarray | None = None  # the frame whose motion is known
-        self._motion = STILL  # from it to the picture that is compared
+        self._kept = deque([Picture(grey, box, Registrable(grey))], maxlen=_KEPT)
+        self._now: np.ndarray | None = None  # the frame
+        self._motions: list[np.ndarray] = []  # from it to each picture that is kept
 
     def keep(self, grey: np.ndarray, box: Box) -> None:
         """Keep a frame (H, W) in which the target is surely seen, in place of the oldest."""
-        self._kept.append(Picture(grey, box))
+        self._kept.append(Picture(grey, box, Registrable(grey)))
         self._now = None
 
     def shows(self, grey: np.ndarray, box: Box) -> bool:
         """Whether what `box` holds in the frame `grey` was there before, beside the target."""
-        then, before = self._kept[0], self._before(grey, box)
-        side = math.sqrt(box.w * box.h)
-        reach = round(_REACH * side) + _REACH_PX
-        patch, around = _part(grey, box, 0), _part(then.grey, before, reach)
-        if patch is None or around is None:
-            return False  # too near to the border to tell
-        zoom = min(1.0, _SIDE_PX / max(patch.shape))
-        patch, around = (_smooth(part, zoom) for part in (patch, around))
-        found = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
-        rows, columns = np.mgrid[: found.shape[0], : found.shape[1]]
-        x = before.cx - reach + columns / zoom - then.box.cx
-        y = before.cy - reach + rows / zoom - then.box.cy
-        own = np.hypot(x, y) < _OWN * side
-        if own.all():
-            return False  # the target has not left its place
-        itself = found[own].max(initial=-1.0)
-        return bool(found[~own].max() >= max(_ALIKE, itself + _BETTER))
-
-    def _before(self, grey: np.ndarray, box: Box) -> Box:
-        """Where what `box` holds in the frame would be in the picture that is compared."""
+        patch = _part(grey, box, 0)
+        if patch is None:
+            return False  # on the border
         if grey is not self._now:
-            self._now, self._motion = grey, registered(grey, self._kept[0].grey)
-        x, y = moved(self._motion, box.cx, box.cy)
-        return box._replace(cx=x, cy=y)
+            self._now, scene = grey, Registrable(grey)
+            self._motions = [registered(scene, then.scene) for then in self._kept]
+        return any(
+            _shown(patch, box, motion, then)
+            for motion, then in zip(self._motions, self._kept, strict=True)
+        )
+
+
+def _shown(patch: np.ndarray, box: Box, motion: np.ndarray, then: Picture) -> bool:
+    """Whether a picture shows the patch about the place of `box`, and not as the target."""
+    x, y = moved(motion, box.cx, box.cy)
+    side = math.sqrt(box.w * box.h)
+    reach = round(_REACH * side) + _REACH_PX
+    around = _part(then.grey, box._replace(cx=x, cy=y), reach)
+    if around is None:
+        return False  # too near to the border to tell
+    zoom = min(1.0, _SIDE_PX / max(patch.shape))
+    patch, around = (_smooth(part, zoom) for part in (patch, around))
+    found = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
+    rows, columns = np.mgrid[: found.shape[0], : found.shape[1]]
+    off_x = x - reach + columns / zoom - then.box.cx
+    off_y = y - reach + rows / zoom - then.box.cy
+    own = np.hypot(off_x, off_y) < _OWN * side
+    if own.all():
+        return False  # the target has not left its place
+    itself = found[own].max(initial=-1.0)
+    return bool(found[~own].max() >= max(_ALIKE, itself + _BETTER))
 
 
 def _part(grey: np.ndarray, box: Box, margin: int) -> np.ndarray | None:

@@ -4,9 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from mlss_core.registration import STILL, moved, registered
+from mlss_core import registration
+from mlss_core.registration import STILL, Registrable, moved
 from mlss_core.simulate import SceneParams
 from mlss_core.simulate.scene import Scene
+
+
+def registered(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return registration.registered(Registrable(one), Registrable(other))
 
 
 def world(seed: int = 0) -> np.ndarray:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mlss_core.box import Box
+from mlss_core.registration import STILL
 from mlss_core.scenery import Scenery
 
 SIZE = (120, 160)
@@ -60,12 +61,28 @@ def test_beside_the_border_nothing_is_told():
     assert not Scenery(picture(THEN), THEN).shows(picture(), place)
 
 
-def test_the_older_of_two_pictures_is_compared():
+def test_any_of_the_last_four_pictures_may_show_it():
     scenery = Scenery(picture(THEN), THEN)
-    scenery.keep(picture(NOW, seed=6), NOW)
-    assert scenery.shows(picture(seed=7), NOW)  # the target came there only in the newer one
-    scenery.keep(picture(NOW, seed=8), NOW)
-    assert not scenery.shows(picture(seed=7), NOW)
+    for seed in (6, 7, 8):
+        scenery.keep(picture(NOW, seed=seed), NOW)
+        assert scenery.shows(picture(seed=9), NOW)  # the target came there only in newer ones
+    scenery.keep(picture(NOW, seed=9), NOW)
+    assert not scenery.shows(picture(seed=9), NOW)
+
+
+def test_every_picture_is_registered_once_a_frame(monkeypatch):
+    registered = []
+    monkeypatch.setattr(
+        "mlss_core.scenery.registered", lambda grey, then: registered.append(1) or STILL
+    )
+    scenery = Scenery(picture(THEN), THEN)
+    frame = picture(seed=6)
+    for _ in range(3):
+        assert scenery.shows(frame, NOW)
+    assert len(registered) == 1
+    scenery.keep(frame, THEN)
+    scenery.shows(frame, NOW)
+    assert len(registered) == 3
 
 
 def test_large_and_tiny_boxes_are_compared_too():
