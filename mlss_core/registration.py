@@ -69,9 +69,8 @@ def registered(one: Registrable, other: Registrable) -> np.ndarray:
     if motion is None:
         return STILL
     to_frame = np.divide(one.frame_hw[::-1], one.size)
-    middle = 0.5 * to_frame - 0.5  # px of the frame, of the small picture's first pixel
     turned = motion[:, :2] * to_frame[:, None] / to_frame
-    return np.column_stack([turned, to_frame * motion[:, 2] + middle - turned @ middle])
+    return np.column_stack([turned, to_frame * motion[:, 2]])
 
 
 def compared_size(grey: np.ndarray) -> tuple[int, int]:

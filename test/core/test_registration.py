@@ -75,6 +75,13 @@ def test_what_moves_by_itself_does_not_count():
     assert max(errors(registered(first, later), to_first, to_later, (320, 256))) < 1.0
 
 
+def test_part_of_the_picture_may_show_something_new():
+    first, to_first = view(world())
+    later, to_later = view(world(), shift=(6.0, 2.0))
+    later[:, :190] = view(world(4))[0][:, :190]
+    assert max(errors(registered(first, later), to_first, to_later, (320, 256))) < 1.0
+
+
 def test_pictures_with_nothing_in_common_are_taken_for_still():
     first, _ = view(world())
     rng = np.random.default_rng(2)

@@ -12,6 +12,7 @@ from mlss_core.params import PresenceParams, TrackerParams
 from mlss_core.recovery import Region
 from mlss_core.response import Peak
 from mlss_core.search import Seen, compared_templates, regions_of, sight
+from mlss_core.target import expect_step, thaw
 from mlss_core.tracker import MLSSTracker, TrackState
 from mlss_core.whereabouts import Meeting, Thing
 
@@ -54,6 +55,31 @@ def test_in_doubt_it_is_looked_around_in_every_frame(target):
     target.state = TrackState.UNCERTAIN
     for target.updates in range(4):
         assert [region.wide for region in regions(target)] == [False, False, True]
+
+
+@pytest.mark.parametrize("turn", [0, 5])
+def test_behind_a_shutter_the_nearest_wide_views_are_searched_however_far_they_reach(target, turn):
+    target.where.turn, target.where.vx = turn, 1.0
+    target.frozen_frames = 7
+    thaw([target])
+    assert target.where.hidden == 7
+    own, *wide = regions(target, frame_hw=(900, 1200))
+    assert (own.cx, own.cy, own.wide) == (*target.where.expected(), False)
+    assert len(wide) == PARAMS.presence.freeze_windows
+    assert all(region.wide for region in wide)
+    off = [max(abs(region.cx - own.cx), abs(region.cy - own.cy)) for region in wide]
+    assert off[0] == 0
+    assert max(off) < 1.1 * wide[0].side
+
+
+def test_the_step_of_the_camera_behind_a_shutter_is_in_the_speeds_already(target):
+    place = target.box[:2]
+    target.frozen_frames = 60
+    expect_step([target], (30.0, 0.0), (240, 320))
+    assert (target.box[:2], (target.where.x, target.where.y)) == (place, place)
+    target.frozen_frames = 0
+    expect_step([target], (30.0, 0.0), (240, 320))
+    assert target.box.cx == target.where.x == place[0] + 30
 
 
 def test_where_others_are_not_told_there_is_no_wide_view(target):
