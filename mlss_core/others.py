@@ -47,6 +47,7 @@ _BESIDE = 0.5  # sides between the two from which on each has a peak of its own
 _BRIGHTER = 0.4  # score of a spot above a thing's from which on it is not that thing
 _LOOSER = 60.0  # frames hidden after which twice the misfit is allowed, and so on
 _BETTER = 0.3  # by which a thing must be less odd than the one on trial
+_BY_FAR = 1.5  # times as odd is what is no rival
 _FAR = 2.0  # sides of misfit count at most: after long the target may be anywhere
 _LOOKS = 0.6  # sides that count as much as each change by which a thing differs beyond the first
 _UNLIKE = 2.2  # changes by which a thing differs that is not the target,
@@ -232,17 +233,19 @@ def _rejoin(
     known = [
         t for t in where.things if t.seen >= _FAMILIAR_IN_DOUBT and t.unseen <= skipped + GONE
     ]
-    reach, own = where.reach(), []
+    odd, own = [], []
     for spot in spots:
         off = where.off_way(spot.x, spot.y) / side
+        odd.append(math.hypot(off, _LOOKS * max(spot.unlike - 1, 0)))
         enough = params.regain_near if off <= _NEAR else params.regain_above
-        odd = math.hypot(off, _LOOKS * max(spot.unlike - 1, 0))
-        own.append(odd / reach if spot.score >= enough else math.inf)
+        own.append(odd[-1] / where.reach() if spot.score >= enough else math.inf)
     pairs = _assign([*_distances(known, spots, side), own])
     mine = pairs.pop(len(known), None)
-    plain = [n for n, spot in enumerate(spots) if spot.score >= params.regain_above]
-    if mine is None and len(plain) == 1 and plain[0] not in pairs.values():
-        mine = plain[0]  # off its way, but nothing else is like it
+    if mine is None:  # off its way, but plainly seen, and nobody else is nearly as likely
+        plain = [n for n, spot in enumerate(spots) if spot.score >= params.regain_above]
+        left = sorted((odd[n], n) for n in plain if n not in pairs.values())
+        if left and (len(left) == 1 or left[1][0] > _BY_FAR * left[0][0]):
+            mine = left[0][1]
     for row, n in pairs.items():
         known[row].follow(spots[n])
     where.things = known

@@ -272,7 +272,7 @@ class PresenceParams(Checked):
         4, "Further regions searched per frame while a target is lost.", range=(0, 64)
     )
     freeze_windows: int = param(
-        8,
+        16,
         "Further regions searched on the first frame after a freeze of more than six frames; wide "
         "views, where others are told.",
         range=(0, 64),

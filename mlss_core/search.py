@@ -160,7 +160,7 @@ def sight(
                 for spot in spots
                 if (unlike := target.likeness.unlike(grey, _box_at(spot, target)))
                 < (math.inf if widely else _unlike_limit(spot, in_doubt))
-                and not target.scenery.shows(grey, _box_at(spot, target))
+                and (target.frozen_frames or not target.scenery.shows(grey, _box_at(spot, target)))
             ]
             own_first = bool(likely) and likely[0].sighting is spots[0].sighting
             spots = likely

@@ -404,6 +404,8 @@ def test_behind_a_shutter_what_is_far_off_the_way_is_the_target_if_nothing_else_
     assert recognise(where, [far, faint], SIDE, **shut(where)) is far
     where = followed()
     assert recognise(where, [far, spot(60.0, -90.0)], SIDE, **shut(where)) is None
+    where = followed()
+    assert recognise(where, [spot(60.0, -190.0, 1.0), far], SIDE, **shut(where)) is far
     where = followed(others=[lambda n: 60.0 + 2.0 * n])
     other = spot(261.0)  # the target is gone, the other went on
     assert recognise(where, [other], SIDE, **shut(where)) is None
@@ -453,3 +455,17 @@ def test_target_and_double_that_passed_each_other_behind_a_shutter_are_not_confu
     for result, box in list(zip(results, boxes[1:], strict=True))[shutter.stop :]:
         assert result.state is TrackState.TRACKING
         assert box.iou(result.box) > 0.5
+
+
+def test_what_a_shutter_hid_is_no_scenery_however_alike_the_picture_before(monkeypatch):
+    frames, boxes = passing_scene()
+    tracker = MLSSTracker(device="cpu")
+    tracker.initialize(frames[0], boxes[0])
+    for n in range(1, 12):
+        tracker.update(frames[n])
+    for _ in range(8):
+        assert tracker.update(frames[11])[0].state is TrackState.FROZEN
+    monkeypatch.setattr("mlss_core.scenery.Scenery.shows", lambda *_: True)
+    (result,) = tracker.update(frames[20])
+    assert result.state is TrackState.TRACKING
+    assert boxes[20].iou(result.box) > 0.5
