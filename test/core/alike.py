@@ -1,8 +1,12 @@
-"""Two things of the same looks, one of which goes behind a wall."""
+"""Two things of the same looks: one goes behind a wall, or they pass each other."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from mlss_core.box import Box
+
+Place = tuple[int, int]  # left and top, px
 
 
 def alike_scene(count: int = 84) -> tuple[list[np.ndarray], list[Box]]:
@@ -11,21 +15,8 @@ def alike_scene(count: int = 84) -> tuple[list[np.ndarray], list[Box]]:
     The target walks 1 px right a frame and is hidden whole from frame 32 to 40 px further on; its
     double comes from the right, 20 px below, and stays in the open.
     """
-    random = np.random.RandomState(5)  # noqa: NPY002  its stream never changes
-    ground = random.randint(60, 70, (120, 200)).astype(np.uint8)
-    body = np.full((12, 18), 190, np.uint8)
-    body[3:6, 4:14] = 230
-    body[8:, 2:6] = body[8:, 12:16] = 120
-    frames, boxes = [], []
-    for i in range(10, 10 + count):
-        frame = ground.copy()
-        double = 150 - i // 2
-        frame[70:82, double : double + 18] = body
-        frame[50:62, 20 + i : 38 + i] = body
-        frame[40:66, 60:108] = 75  # the wall
-        frames.append(frame + random.randint(0, 3, frame.shape).astype(np.uint8))
-        boxes.append(Box.from_roi(20 + i, 50, 18, 12))
-    return frames, boxes
+    places = [((20 + i, 50), (150 - i // 2, 70)) for i in range(10, 10 + count)]
+    return _scene(places, 200, seed=5, wall=(slice(40, 66), slice(60, 108)))
 
 
 def passing_scene(count: int = 90) -> tuple[list[np.ndarray], list[Box]]:
@@ -33,17 +24,30 @@ def passing_scene(count: int = 90) -> tuple[list[np.ndarray], list[Box]]:
 
     Its double comes towards it, 15 px below, and they pass each other about frame 45.
     """
-    random = np.random.RandomState(6)  # noqa: NPY002  its stream never changes
-    ground = random.randint(60, 70, (120, 240)).astype(np.uint8)
+    steps = [1.2 * i for i in range(count)]
+    places = [((round(50 + step), 50), (round(158 - step), 65)) for step in steps]
+    return _scene(places, 240, seed=6)
+
+
+def _scene(
+    places: Sequence[tuple[Place, Place]],
+    width: int,
+    seed: int,
+    wall: tuple[slice, slice] | None = None,
+) -> tuple[list[np.ndarray], list[Box]]:
+    """Frames with the target and its double at these places, and the target's boxes."""
+    random = np.random.RandomState(seed)  # noqa: NPY002  its stream never changes
+    ground = random.randint(60, 70, (120, width)).astype(np.uint8)
     body = np.full((12, 18), 190, np.uint8)
     body[3:6, 4:14] = 230
     body[8:, 2:6] = body[8:, 12:16] = 120
     frames, boxes = [], []
-    for i in range(count):
+    for own, double in places:
         frame = ground.copy()
-        own, double = round(50 + 1.2 * i), round(158 - 1.2 * i)
-        frame[65:77, double : double + 18] = body
-        frame[50:62, own : own + 18] = body
+        for left, top in (double, own):
+            frame[top : top + 12, left : left + 18] = body
+        if wall is not None:
+            frame[wall] = 75
         frames.append(frame + random.randint(0, 3, frame.shape).astype(np.uint8))
-        boxes.append(Box.from_roi(own, 50, 18, 12))
+        boxes.append(Box.from_roi(*own, 18, 12))
     return frames, boxes
