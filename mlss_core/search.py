@@ -56,6 +56,8 @@ def regions_of(
     middle = Region(target.box.cx, target.box.cy, search.region_scale * target.size_px)
     reach = response_share(network) * middle.side
     if target.frozen_frames and presence.enabled and not presence.tells_others:
+        x, y = target.where.expected()
+        middle = middle._replace(cx=x, cy=y)
         return regions_around(middle, reach, frame_hw, 0, presence.freeze_windows)
     wide = middle._replace(side=presence.wide_view * middle.side, wide=True)
     if not searches_widely(target, presence):

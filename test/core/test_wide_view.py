@@ -72,6 +72,16 @@ def test_behind_a_shutter_the_nearest_wide_views_are_searched_however_far_they_r
     assert max(off) < 1.1 * wide[0].side
 
 
+def test_behind_a_shutter_a_target_that_is_not_told_from_others_is_searched_ahead_too(target):
+    target.where.vx, target.frozen_frames = 1.0, 60
+    thaw([target])
+    params = TrackerParams(presence=PresenceParams(others=False))
+    own, *further = regions(target, params)
+    assert (own.cx, own.cy) == target.where.expected()
+    assert own.cx > target.box.cx + 20
+    assert not any(region.wide for region in further)
+
+
 def test_the_step_of_the_camera_behind_a_shutter_is_in_the_speeds_already(target):
     place = target.box[:2]
     target.frozen_frames = 60
